@@ -1,0 +1,1 @@
+"""Emit events, land them as raw JSON exactly once, and prove it."""
