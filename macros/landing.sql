@@ -1,0 +1,202 @@
+{# Where the landed files are and which of them a model has not loaded yet. #}
+
+{# The landing's root without a trailing slash: a folder or s3://bucket/prefix. #}
+{% macro landing_root() -%}
+    {%- set root = env_var('LANDING', 'data/landing').rstrip('/') -%}
+    {%- if modules.re.search('[*?\\[\\]{}\'`\\\\]', root) -%}
+        {{ exceptions.raise_compiler_error(
+            "LANDING is " ~ root ~ ": a landing's path cannot hold any of"
+            ~ " * ? [ ] { } ' ` \\, choose another folder"
+        ) }}
+    {%- endif -%}
+    {{- return(root) -}}
+{%- endmacro %}
+
+{# Matches the path, below the landing, of every file of a record type. #}
+{% macro landed_file_pattern(record_type) -%}
+    {%- if record_type == 'dead_letter' -%}
+        {{- return(
+            '^_dead_letter/[^/]+/partition=[0-9]+/[^/]+[+][0-9]+[+][0-9]+[.]json$'
+        ) -}}
+    {%- endif -%}
+    {{- return(
+        '^topics/' ~ var(record_type ~ '_topics')
+        ~ '/partition=[0-9]+/[^/]+[+][0-9]+[+][0-9]+[.]json([.]gz)?$'
+    ) -}}
+{%- endmacro %}
+
+{% macro landed_folder(record_type) -%}
+    {{- return('_dead_letter' if record_type == 'dead_letter' else 'topics') -}}
+{%- endmacro %}
+
+{#
+    All files of a record type: `file_path` (below the landing), `full_path`,
+    `file_size` (bytes), `landed_at` (the file's modification time, UTC).
+#}
+{% macro landed_files(record_type) -%}
+    {{- return(adapter.dispatch('landed_files')(record_type)) -}}
+{%- endmacro %}
+
+{% macro default__landed_files(record_type) -%}
+    {%- set root = landing_root() -%}
+    select
+        filename as full_path,
+        substr(filename, {{ root | length + 2 }}) as file_path,
+        cast(size as bigint) as file_size,
+        cast(last_modified as timestamp) as landed_at
+    from read_blob('{{ root }}/{{ landed_folder(record_type) }}/*/partition=*/*.json*')
+    where regexp_matches(
+        substr(filename, {{ root | length + 2 }}),
+        '{{ landed_file_pattern(record_type) }}'
+    )
+{%- endmacro %}
+
+{% macro spark__landed_files(record_type) -%}
+    {%- set folder = landed_folder(record_type) -%}
+    select
+        _metadata.file_path as full_path,
+        concat(
+            '{{ folder }}/',
+            substring_index(
+                url_decode(replace(_metadata.file_path, '+', '%2B')), '/{{ folder }}/', -1
+            )
+        ) as file_path,
+        _metadata.file_size as file_size,
+        _metadata.file_modification_time as landed_at
+    from binaryFile.`{{ spark_landing_glob(record_type) }}`
+    where rlike(
+        concat(
+            '{{ folder }}/',
+            substring_index(
+                url_decode(replace(_metadata.file_path, '+', '%2B')), '/{{ folder }}/', -1
+            )
+        ),
+        '{{ landed_file_pattern(record_type) }}'
+    )
+{%- endmacro %}
+
+{#
+    A pre-hook: notes the files that the model has not loaded, in path order, where
+    `landed_lines` finds them. A subquery in `read_blob` is refused and a filter on
+    the file name does not prune; a session variable does both (DuckDB).
+#}
+{% macro note_new_files(record_type) -%}
+    {{- return(adapter.dispatch('note_new_files')(record_type)) -}}
+{%- endmacro %}
+
+{% macro default__note_new_files(record_type) -%}
+    {%- set root = landing_root() -%}
+    set variable new_{{ record_type }}_files = coalesce((
+        select list(file order by file)
+        from glob('{{ root }}/{{ landed_folder(record_type) }}/*/partition=*/*.json*')
+        where
+            regexp_matches(
+                substr(file, {{ root | length + 2 }}),
+                '{{ landed_file_pattern(record_type) }}'
+            )
+            {%- if is_incremental() %}
+            and substr(file, {{ root | length + 2 }}) not in (
+                select file_path from {{ this }}
+            )
+            {%- endif %}
+    ), []::varchar[])
+{%- endmacro %}
+
+{% macro spark__note_new_files(record_type) -%}
+{%- endmacro %}
+
+{#
+    The lines of the files that the model has not loaded: `file_path`, `topic`,
+    `partition`, `file_start_offset`, `line_number` (physical, from 0), `line`,
+    `is_utf8` (false: `line` shows what could be decoded), `file_size`, `landed_at`.
+    Blank lines are left out.
+#}
+{% macro landed_lines(record_type) -%}
+    {{- return(adapter.dispatch('landed_lines')(record_type)) -}}
+{%- endmacro %}
+
+{% macro default__landed_lines(record_type) -%}
+    {%- set root = landing_root() -%}
+    {#- Only a file that is not UTF-8 as a whole is taken apart byte by byte. -#}
+    select
+        file_path,
+        split_part(file_path, '/', 2) as topic,
+        cast(substr(split_part(file_path, '/', 3), 11) as int) as partition,
+        cast(
+            regexp_extract(file_path, '[+]([0-9]+)[.]json([.]gz)?$', 1) as bigint
+        ) as file_start_offset,
+        cast(line_number as bigint) as line_number,
+        line,
+        not coalesce(array_contains(broken_lines, line_number), false) as is_utf8,
+        file_size,
+        landed_at
+    from (
+        select
+            file_path,
+            file_size,
+            landed_at,
+            broken_lines,
+            unnest(lines) as line,
+            generate_subscripts(lines, 1) - 1 as line_number
+        from (
+            select
+                file_path,
+                file_size,
+                landed_at,
+                coalesce(
+                    string_split(file_text, chr(10)),
+                    list_transform(
+                        byte_lines, lambda one: decode(unhex(one), 'replace')
+                    )
+                ) as lines,
+                list_filter(
+                    list_transform(
+                        byte_lines,
+                        lambda one, i:
+                        case when try(decode(unhex(one))) is null then i - 1 end
+                    ),
+                    lambda one: one is not null
+                ) as broken_lines
+            from (
+                select
+                    file_path,
+                    file_size,
+                    landed_at,
+                    file_text,
+                    case
+                        when file_text is null
+                            then list_transform(
+                                string_split(
+                                    regexp_replace(hex(content), '(..)', '\1 ', 'g'),
+                                    '0A '
+                                ),
+                                lambda one: replace(one, ' ', '')
+                            )
+                    end as byte_lines
+                from (
+                    select
+                        *,
+                        try(decode(content)) as file_text
+                    from (
+                        select
+                            substr(filename, {{ root | length + 2 }}) as file_path,
+                            cast(size as bigint) as file_size,
+                            cast(last_modified as timestamp) as landed_at,
+                            case
+                                when filename like '%.gz'
+                                    then gunzip(content, filename)
+                                else content
+                            end as content
+                        from read_blob(getvariable('new_{{ record_type }}_files'))
+                    ) as files
+                ) as texts
+            ) as split_files
+        ) as file_lines
+    ) as numbered_lines
+    where {{ trim_text('line') }} <> ''
+{%- endmacro %}
+
+{# When the newest file of a record type was landed, for `dbt source freshness`. #}
+{% macro newest_landed_at(record_type) -%}
+    select max(landed_at) from ({{ landed_files(record_type) }}) as files
+{%- endmacro %}

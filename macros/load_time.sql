@@ -1,0 +1,37 @@
+{#
+    The `loaded_at` of the rows that this run appends: later than all that is stored,
+    also after a clock was set back and in a full refresh. It gates work, it never
+    ranks copies.
+#}
+{% macro load_time() -%}
+    {%- set now -%}
+        cast('{{ run_started_at.strftime("%Y-%m-%d %H:%M:%S.%f") }}' as timestamp)
+    {%- endset -%}
+    {%- set stored = load_relation(this) if execute else none -%}
+    {%- if stored is none -%}
+        {{ now }}
+    {%- else -%}
+        coalesce(
+            greatest(
+                {{ now }},
+                (select max(loaded_at) + interval 1 microsecond from {{ stored }})
+            ),
+            {{ now }}
+        )
+    {%- endif -%}
+{%- endmacro %}
+
+{#
+    The rows that a model keyed on events may not have seen: all that were loaded at
+    or after the newest one it stores. An old copy in a late file is among them,
+    whatever its place; so is everything a run that died in between left behind.
+#}
+{% macro loaded_since_last_run() -%}
+    {%- if is_incremental() -%}
+    where
+        loaded_at >= (
+            select coalesce(max(loaded_at), timestamp '1970-01-01 00:00:00')
+            from {{ this }}
+        )
+    {%- endif -%}
+{%- endmacro %}

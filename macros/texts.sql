@@ -1,0 +1,99 @@
+{# Lists and entities inside texts. #}
+
+{# One row per item of a comma-separated text, as a column of the select list. #}
+{% macro explode_list(text) -%}
+    {{- return(adapter.dispatch('explode_list')(text)) -}}
+{%- endmacro %}
+
+{% macro default__explode_list(text) -%}
+    unnest(string_split({{ text }}, ','))
+{%- endmacro %}
+
+{% macro spark__explode_list(text) -%}
+    explode(split({{ text }}, ','))
+{%- endmacro %}
+
+{#
+    Text with its HTML character references decoded once, as a browser reads them:
+    `&amp;`, `&#39;`, `&#x1F44D;`, a numeric one also without its semicolon. What is
+    no reference stays. `entities` is a map from name to code point.
+#}
+{% macro decode_html(text, entities) -%}
+    {{- return(adapter.dispatch('decode_html')(text, entities)) -}}
+{%- endmacro %}
+
+{% macro default__decode_html(text, entities) -%}
+    case
+        when {{ text }} not like '%&%' then {{ text }}
+        else array_to_string(
+            list_transform(
+                regexp_extract_all(
+                    {{ text }},
+                    '&#[0-9]{1,7};?|&#[xX][0-9A-Fa-f]{1,6};?|&[A-Za-z0-9]+;|[^&]+|&'
+                ),
+                lambda part: coalesce(
+                    case
+                        when part like '&#x%' or part like '&#X%'
+                            then try(chr(nullif(cast(
+                                '0x' || regexp_extract(part, '[0-9A-Fa-f]+') as int
+                            ), 0)))
+                        when part like '&#%'
+                            then try(chr(nullif(cast(
+                                regexp_extract(part, '[0-9]+') as int
+                            ), 0)))
+                        when part like '&%;'
+                            then chr({{ entities }}[part[2:-2]])
+                    end,
+                    part
+                )
+            ),
+            ''
+        )
+    end
+{%- endmacro %}
+
+{% macro spark__decode_html(text, entities) -%}
+    {%- set code_point -%}
+        case
+            when part like '&#x%' or part like '&#X%'
+                then cast(conv(regexp_extract(part, '&#[xX]([0-9A-Fa-f]+)', 1), 16, 10) as int)
+            when part like '&#%' then cast(regexp_extract(part, '([0-9]+)', 1) as int)
+            when part like '&%;' then {{ entities }}[substr(part, 2, length(part) - 2)]
+        end
+    {%- endset -%}
+    case
+        when {{ text }} not like '%&%' then {{ text }}
+        else array_join(
+            transform(
+                regexp_extract_all(
+                    {{ text }},
+                    '(&#[0-9]{1,7};?|&#[xX][0-9A-Fa-f]{1,6};?|&[A-Za-z0-9]+;|[^&]+|&)',
+                    1
+                ),
+                part -> case
+                    when
+                        {{ code_point }} between 1 and 55295
+                        or {{ code_point }} between 57344 and 1114111
+                        then decode(
+                            unhex(lpad(hex({{ code_point }}), 8, '0')), 'UTF-32'
+                        )
+                    else part
+                end
+            ),
+            ''
+        )
+    end
+{%- endmacro %}
+
+{# An aggregate: a map from key to value; each key occurs once. #}
+{% macro map_of(key, value) -%}
+    {{- return(adapter.dispatch('map_of')(key, value)) -}}
+{%- endmacro %}
+
+{% macro default__map_of(key, value) -%}
+    map(list({{ key }}), list({{ value }}))
+{%- endmacro %}
+
+{% macro spark__map_of(key, value) -%}
+    map_from_entries(collect_list(struct({{ key }}, {{ value }})))
+{%- endmacro %}

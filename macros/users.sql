@@ -1,0 +1,52 @@
+{# Who a user is, and what is known of one. #}
+
+{#
+    The key of a person: md5 of first name, last name and join instant, null where
+    one of them is. The length keeps ('a', 'bc') and ('ab', 'c') apart.
+#}
+{% macro user_id(first_name, last_name, joined_at) -%}
+    md5(
+        cast(length({{ first_name }}) as {{ dbt.type_string() }}) || ':'
+        || {{ first_name }} || {{ last_name }} || ':'
+        || cast({{ microseconds(joined_at) }} as {{ dbt.type_string() }})
+    )
+{%- endmacro %}
+
+{# Microseconds since 1970-01-01 UTC, bigint. #}
+{% macro microseconds(time) -%}
+    {{- return(adapter.dispatch('microseconds')(time)) -}}
+{%- endmacro %}
+
+{% macro default__microseconds(time) -%}
+    epoch_us({{ time }})
+{%- endmacro %}
+
+{% macro spark__microseconds(time) -%}
+    unix_micros({{ time }})
+{%- endmacro %}
+
+{#
+    An aggregate: the value of the latest row where it is known. Latest by time, then
+    by id; a row without a time precedes every dated one. Null order inside structs
+    and null values in `max_by` differ between engines, so neither occurs.
+#}
+{% macro latest_known(value, at, id) -%}
+    max_by({{ value }}, {{ moment(at, id) }}) filter (where {{ value }} is not null)
+{%- endmacro %}
+
+{# The same for the earliest row. #}
+{% macro earliest_known(value, at, id) -%}
+    min_by({{ value }}, {{ moment(at, id) }}) filter (where {{ value }} is not null)
+{%- endmacro %}
+
+{% macro moment(at, id) -%}
+    {{- return(adapter.dispatch('moment')(at, id)) -}}
+{%- endmacro %}
+
+{% macro default__moment(at, id) -%}
+    row(coalesce({{ at }}, timestamp '-infinity'), {{ id }})
+{%- endmacro %}
+
+{% macro spark__moment(at, id) -%}
+    struct({{ at }} is not null, coalesce({{ at }}, timestamp '1970-01-01'), {{ id }})
+{%- endmacro %}

@@ -1,0 +1,51 @@
+{{ config(pre_hook="{{ note_new_files('geo') }}") }}
+-- depends_on: {{ source('landing', 'geolocations') }}
+
+with
+
+landed_lines as (
+    {{ landed_lines('geo') }}
+),
+
+parsed_lines as (
+    select
+        *,
+        {{ parse_record('line', 'geo') }} as record
+    from landed_lines
+),
+
+keyed_lines as (
+    select
+        *,
+        {{ read_event_number(trim_text('record.' ~ record_fields('geo')[0])) }} as post_id
+    from parsed_lines
+),
+
+judged_lines as (
+    select
+        *,
+        {{ reject_reason('geo') }} as reject_reason
+    from keyed_lines
+),
+
+geo_lines as (
+    select
+        post_id,
+        record.timestamp,
+        record.latitude,
+        record.longitude,
+        record.country,
+        reject_reason,
+        case when reject_reason is not null then line end as raw_line,
+        topic,
+        partition,
+        file_path,
+        file_start_offset,
+        line_number,
+        file_size,
+        landed_at,
+        {{ load_time() }} as loaded_at
+    from judged_lines
+)
+
+select * from geo_lines

@@ -1,0 +1,72 @@
+{{ config(materialized='view') }}
+
+with
+
+{% set bases = {'pin': 'pins', 'geo': 'geolocations', 'user': 'users'} -%}
+{% for record_type in bases %}
+{{ record_type }}_missing as (
+    {{ missing_values_of(record_type) }}
+),
+{% endfor %}
+value_counts as (
+    {%- for record_type, base in bases.items() %}
+    {%- set outer_loop = loop %}
+    {%- for field in record_fields(record_type)[1:] %}
+    {%- set value = known_text('records.' ~ field, record_type ~ '_missing.' ~ field) %}
+    select
+        '{{ record_type }}' as record_type,
+        '{{ field }}' as column_name,
+        {{ value }} as known_value,
+        count(*) as value_count
+    from {{ ref('base_pinterest__' ~ base) }} as records
+    cross join {{ record_type }}_missing
+    where records.reject_reason is null
+    group by {{ value }}
+    {{ "union all" if not (loop.last and outer_loop.last) }}
+    {%- endfor %}
+    {%- endfor %}
+),
+
+ranked_values as (
+    select
+        *,
+        {{ is_unreadable('column_name', 'known_value') }} as is_unreadable,
+        row_number() over (
+            partition by record_type, column_name
+            order by known_value is null, value_count desc, known_value asc
+        ) as commonness
+    from value_counts
+),
+
+column_values as (
+    select
+        record_type,
+        column_name,
+        cast(sum(value_count) as bigint) as record_count,
+        cast(
+            coalesce(sum(value_count) filter (where known_value is null), 0) as bigint
+        ) as missing_count,
+        cast(
+            coalesce(sum(value_count) filter (where is_unreadable), 0) as bigint
+        ) as unreadable_count,
+        max(known_value) filter (where commonness = 1) as most_common_value,
+        max(value_count) filter (where commonness = 1 and known_value is not null)
+            as most_common_count
+    from ranked_values
+    group by record_type, column_name
+),
+
+missing_shares as (
+    select
+        record_type,
+        column_name,
+        record_count,
+        missing_count,
+        cast(missing_count as double) / record_count as missing_share,
+        unreadable_count,
+        most_common_value,
+        cast(most_common_count as double) / record_count as most_common_share
+    from column_values
+)
+
+select * from missing_shares
