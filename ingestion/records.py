@@ -1,0 +1,92 @@
+"""What a record is: the three record types, their keys, and what can be a line."""
+
+import re
+from typing import Final
+
+import orjson
+
+from ingestion.errors import SetAsideError
+
+KEY_FIELDS: Final = {"pin": "index", "geo": "ind", "user": "ind"}
+"""Record type to the field that holds the event's number."""
+
+MAX_RECORD_BYTES: Final = 1 << 20
+"""A record is at most 1 MiB, the limit of Kinesis and of Kafka's defaults."""
+
+_EVENT_NUMBER = re.compile(r"[0-9]{1,18}")
+_TRIMMED = " \t\r\n\u00a0"
+
+
+def event_number(record_type: str, line: bytes) -> int:
+    """Return the event's number of one JSON line, or raise `SetAsideError`.
+
+    A list of one object counts as that object. The reasons are those of the models:
+    `not_json`, `not_object`, `no_key`, and before them those of `landable`.
+    """
+    landable(line)
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise SetAsideError("not_json", f"is not JSON ({error})") from error
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if not isinstance(value, dict):
+        raise SetAsideError("not_object", "is JSON, but not an object")
+    field = KEY_FIELDS[record_type]
+    text = _as_text(value.get(field))
+    if not _EVENT_NUMBER.fullmatch(text):
+        message = (
+            f'has no event number: "{field}" must be a whole number of 1-18 digits'
+        )
+        raise SetAsideError("no_key", message)
+    return int(text)
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, str):
+        return value.strip(_TRIMMED)
+    return str(value) if type(value) is int else ""
+
+
+def landable(line: bytes) -> bytes:
+    """Return the line as it is landed, or raise `SetAsideError`: it cannot be a line.
+
+    The carriage return before the newline belongs to the file, not to the record.
+    Readers take one inside the line for a newline; in JSON it can only be white space
+    (RFC 8259) and becomes a blank. All else is landed byte for byte.
+    Reasons: `too_large`, `not_utf8`, `newline`.
+    """
+    if len(line) > MAX_RECORD_BYTES + 1:
+        raise _too_large(line)
+    if b"\r" in line:
+        line = _without_carriage_returns(line)
+    if len(line) > MAX_RECORD_BYTES:
+        raise _too_large(line)
+    if not line.isascii():
+        _require_utf8(line)
+    return line
+
+
+def _too_large(line: bytes) -> SetAsideError:
+    message = f"is over 1 MiB ({len(line):,} bytes)"
+    return SetAsideError("too_large", message)
+
+
+def _require_utf8(line: bytes) -> None:
+    try:
+        line.decode()
+    except UnicodeDecodeError as error:
+        message = f"is not UTF-8 (byte {error.start + 1} of the line)"
+        raise SetAsideError("not_utf8", message) from error
+
+
+def _without_carriage_returns(line: bytes) -> bytes:
+    line = line.removesuffix(b"\r")
+    if b"\r" not in line:
+        return line
+    try:
+        orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        message = "has a carriage return inside something that is not JSON"
+        raise SetAsideError("newline", message) from error
+    return line.replace(b"\r", b" ")

@@ -1,0 +1,192 @@
+"""Prove a landing: every link of every chain, its object, and its ledger."""
+
+import zlib
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from typing import BinaryIO, Final
+
+from ingestion.errors import DamagedError, explained
+from ingestion.landing import Landing, Link
+from ingestion.stores import Listing, Partition
+
+_BLOCK_BYTES: Final = 1 << 20
+_GZIP: Final = 31  # zlib's "window bits" for a gzip stream
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The counts of one partition, and a sentence for each thing that is wrong.
+
+    `breaks` are holes between links and links whose own counts do not add up,
+    `overlaps` places that are taken twice, `checksum_failures` objects whose bytes or
+    lines are not those that were written. `unlinked` are objects without a link,
+    `unwritten` links without an object, `uncounted` dead letters that no
+    link counts, or the other way round. `expired` records were lost at the source.
+    """
+
+    topic: str
+    partition: int
+    links: int = 0
+    records: int = 0
+    dead: int = 0
+    gaps: int = 0
+    before_start: int = 0
+    expired: int = 0
+    breaks: int = 0
+    overlaps: int = 0
+    checksum_failures: int = 0
+    unlinked: int = 0
+    unwritten: int = 0
+    uncounted: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def counts(self) -> dict[str, object]:
+        """Return topic, partition and every count by its name."""
+        named = asdict(self)
+        del named["problems"]
+        return named
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is lost, doubled or broken."""
+        return not self.problems and not self.expired
+
+    def found(self, count: str, problem: str, number: int = 1) -> None:
+        """Count something that is wrong, and say it."""
+        setattr(self, count, getattr(self, count) + number)
+        self.problems.append(problem)
+
+
+def verify(landing: Landing) -> Iterator[Ledger]:
+    """Yield the ledger of each partition, sorted; every object is read in full.
+
+    Raises `StopError` where a newer version wrote, or something cannot be read.
+    """
+    for partition in landing.store.partitions():
+        yield _Verification(landing, partition).run()
+
+
+class _Verification:
+    """The proof of one partition."""
+
+    def __init__(self, landing: Landing, partition: Partition) -> None:
+        self._landing = landing
+        self._partition = partition
+        self._ledger = Ledger(partition.topic, partition.number)
+
+    def run(self) -> Ledger:
+        listing = self._landing.store.listing(self._partition)
+        links = list(self._links(listing.starts))
+        self._chain(links)
+        self._objects(listing, links)
+        self._dead_letters(listing.dead_letters, links)
+        return self._ledger
+
+    def _links(self, starts: list[int]) -> Iterator[Link]:
+        for start in starts:
+            try:
+                metadata = self._landing.store.metadata(self._partition, start)
+                yield Link.from_metadata(start, metadata or {})
+            except DamagedError as error:
+                self._ledger.found("breaks", str(error))
+
+    def _chain(self, links: list[Link]) -> None:
+        expected = 0
+        for link in links:
+            if link.start > expected:
+                self._ledger.found(
+                    "breaks", f"no link covers {expected}-{link.start - 1}"
+                )
+            elif link.start < expected:
+                self._ledger.found("overlaps", f"two links cover offset {link.start}")
+            self._count(link)
+            expected = max(expected, link.next)
+
+    def _count(self, link: Link) -> None:
+        ledger = self._ledger
+        ledger.links += 1
+        for name in ("records", "dead", "gaps", "before_start", "expired"):
+            setattr(ledger, name, getattr(ledger, name) + getattr(link, name))
+        covered = link.records + link.dead + link.gaps + link.before_start
+        if link.next - link.start != covered + link.expired or not _within(link):
+            ledger.found(
+                "breaks", f"the counts of the link at {link.start} do not add up"
+            )
+
+    def _objects(self, listing: Listing, links: list[Link]) -> None:
+        """Match objects with links: one each, with the bytes that were written."""
+        wanted = {link.start: link for link in links}
+        claimed, seen = set(listing.starts), set[int]()
+        for start, name in listing.objects:
+            if start in seen:
+                self._ledger.found(
+                    "overlaps", f"{name} is a second object at its start"
+                )
+            elif start not in claimed:
+                self._ledger.found("unlinked", f"{name} has no link")
+            elif start in wanted:
+                self._content(name, wanted[start])
+            seen.add(start)
+        for name in listing.foreign:
+            self._ledger.found("unlinked", f"{name} is no object of a chain")
+        for start in sorted(claimed - seen):
+            self._ledger.found("unwritten", f"the link at {start} has no object")
+
+    def _content(self, name: str, link: Link) -> None:
+        with explained(f"read {name}"), self._landing.store.open(name) as file:
+            digest, lines = _digest_and_lines(file, packed=name.endswith(".gz"))
+        if (digest, lines) != (link.sha256, link.records):
+            self._ledger.found(
+                "checksum_failures",
+                f"{name} is not what was written: {lines} lines of {link.records}, "
+                f"SHA-256 {digest[:12]}… for {link.sha256[:12]}…",
+            )
+
+    def _dead_letters(self, offsets: list[int], links: list[Link]) -> None:
+        uncounted = len(offsets)
+        for link in links:
+            inside = bisect_left(offsets, link.next) - bisect_left(offsets, link.start)
+            uncounted -= inside
+            if inside != link.dead:
+                self._ledger.found(
+                    "uncounted",
+                    f"the link at {link.start} counts {link.dead} dead letters, "
+                    f"{inside} are there",
+                    abs(inside - link.dead),
+                )
+        if uncounted > 0:
+            problem = f"{uncounted} dead letters lie where no link is"
+            self._ledger.found("uncounted", problem, uncounted)
+
+
+def _within(link: Link) -> bool:
+    if link.first is None or link.last is None:
+        return link.records == 0
+    inside = link.start <= link.first <= link.last < link.next
+    return inside and 0 < link.records <= link.last - link.first + 1
+
+
+def _digest_and_lines(file: BinaryIO, *, packed: bool) -> tuple[str, int]:
+    """Return the SHA-256 of the bytes and the number of lines; -1 if not readable."""
+    digest, lines = sha256(), 0
+    unpack = zlib.decompressobj(_GZIP)
+    while block := file.read(_BLOCK_BYTES):
+        digest.update(block)
+        if lines >= 0:
+            lines = (
+                _add_lines(lines, unpack, block) if packed else lines + _lines(block)
+            )
+    return digest.hexdigest(), lines
+
+
+def _add_lines(lines: int, unpack: "zlib._Decompress", block: bytes) -> int:
+    try:
+        return lines + _lines(unpack.decompress(block))
+    except zlib.error:
+        return -1
+
+
+def _lines(text: bytes) -> int:
+    return text.count(b"\n")
