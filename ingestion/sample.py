@@ -15,7 +15,7 @@ MEMORY_LIMIT: Final = "512MB"
 
 
 def write_sample(
-    out: Path, events: int, seed: int, dirt: bool = False, threads: int = 2
+    out: Path, events: int, seed: int, dirt: bool = False, *, threads: int = 2
 ) -> SampleCounts:
     """Write `pin.jsonl`, `geo.jsonl` and `user.jsonl` into `out`; return their counts.
 

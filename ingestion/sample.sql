@@ -1,8 +1,8 @@
--- The made-up posts behind `ingest sample`: three views, one row per event, in event order.
+-- The made-up posts behind `ingest sample`: three views, one row per event, in order.
 -- Variables set by the caller: `seed` and `events`.
--- Every value is drawn by hash from (seed, what it is for, event or user number), and
--- only + - * / and sqrt touch a fraction: they round alike on every processor, pow does
--- not. No value depends on threads, blocks or the clock.
+-- Every value is drawn by hash from (seed, what it is for, event or person), and only
+-- + - * / and sqrt touch a fraction: they round alike on every processor, pow does not.
+-- No value depends on threads, blocks or the clock.
 
 -- The inner hash only combines its parts by xor; the outer one mixes them.
 create macro draw(purpose, n) as
@@ -23,10 +23,12 @@ create macro one_of(words, purpose, n) as
 create macro mixed(n, modulus) as  -- a permutation of [0, modulus)
     (n * 618033989 + cast(draw('mixed', modulus) >> 24 as bigint)) % modulus;
 
--- Words -------------------------------------------------------------------------------
+-- Words -----------------------------------------------------------------------
 
 create macro words(text) as
-    string_split(replace(replace(replace(text, E'\n', ''), '\n', E'\n'), '\t', E'\t'), '~');
+    string_split(
+        replace(replace(replace(text, E'\n', ''), '\n', E'\n'), '\t', E'\t'), '~'
+    );
 
 set variable countries = words('
 Afghanistan~Albania~Algeria~American Samoa~Andorra~Angola~Anguilla~
@@ -210,17 +212,20 @@ Perfect for autumn evenings 🍂🍁, rainy days ☔ and long weekends.~
 Una guía muy fácil para toda la familia, con muchas fotos y consejos.~
 Ein schönes Projekt für graue Tage – dauert nur eine halbe Stunde.~
 Une idée simple et jolie à réaliser avec les enfants pendant les vacances.~
-Простая и красивая идея для всей семьи.~初心者でも簡単にできます。ぜひ試してみてください。~초보자도 쉽게 따라 할 수 있어요.~
+Простая и красивая идея для всей семьи.~
+初心者でも簡単にできます。ぜひ試してみてください。~초보자도 쉽게 따라 할 수 있는 간단한 방법 👍~
 فكرة سهلة وجميلة لكل العائلة~
-Handmade with care; ships in three days. Each piece is one of a kind and may differ a little from the picture.~
+Handmade with care; ships in three days. Each piece is one of a kind and may
+ differ a little from the picture.~
 See how one family turned an ordinary afternoon into something to remember.~
 Get inspired by {}.~
-Beautify your home with this set of fashionable prints, which look good in every room and at every time of the year.~
+Beautify your home with this set of fashionable prints, which look good in every room and
+ at every time of the year.~
 There are many reasons to love {}, and most of them have nothing to do with money.~
 It takes ten minutes, costs next to nothing and looks great.
 ');
 
--- People: each fact is drawn for the person's number ------------------------------------
+-- People: each fact is drawn for the person's number --------------------------
 -- Two people never share a brand, a place, or a name together with a second of joining:
 -- `mixed` is one to one, and beyond its modulus a second part moves on by one.
 
@@ -250,7 +255,11 @@ create macro date_joined(person) as
     );
 
 create macro first_name(person) as getvariable('first_names')[1 + moved_on(
-    'first name', second_of_joining(person), len(getvariable('first_names')), person, 1382400
+    'first name',
+    second_of_joining(person),
+    len(getvariable('first_names')),
+    person,
+    1382400
 )];
 
 create macro last_name(person) as concat(
@@ -268,7 +277,9 @@ create macro longitude(person) as (
 ) / 10000;
 
 create macro country(n) as getvariable('countries')[
-    1 + below(len(getvariable('countries')), share('country', n) * sqrt(share('country', n)))
+    1 + below(
+        len(getvariable('countries')), share('country', n) * sqrt(share('country', n))
+    )
 ];
 
 -- What is shown drifts by one between posts: `500k`, then `501k`.
@@ -282,20 +293,22 @@ create macro follower_count(person, event, size) as concat(
     split_part(size, ' ', 2)
 );
 
--- Posts ---------------------------------------------------------------------------------
+-- Posts -----------------------------------------------------------------------
 
--- Person 0 is the one the scrape failed on. Of the others a third posts once, and the
--- rest are drawn from a fifth as many people as there are events, the first far more
--- often than the last.
+-- Person 0 is the one the scrape failed on. A third of the other posts is by somebody who
+-- posts once, and the rest by the regulars, the first far more often than the last.
+set variable regulars = greatest(2000, getvariable('events') // 5);
+
 create view events as
 select
     event,
-    getvariable('category_of_percent')[1 + event * 100 // getvariable('events')] as category,
+    getvariable('category_of_percent')[1 + event * 100 // getvariable('events')]
+        as category,
     case
         when chance(10, 'failed', event) then 0
-        when chance(360, 'posts once', event) then 1 + getvariable('events') // 5 + event
+        when chance(360, 'posts once', event) then 1 + getvariable('regulars') + event
         else 1 + below(
-            getvariable('events') // 5,
+            getvariable('regulars'),
             share('person', event) * share('person', event) * sqrt(share('person', event))
         )
     end as person,
@@ -313,7 +326,8 @@ create macro subject(category, event, purpose) as getvariable('subjects')[
 ];
 
 create macro title(category, event) as case
-    when chance(100, 'odd title', event) then one_of(getvariable('odd_titles'), 'title', event)
+    when chance(100, 'odd title', event)
+        then one_of(getvariable('odd_titles'), 'title', event)
     else concat(
         one_of(getvariable('title_starts'), 'title start', event),
         subject(category, event, 'subject'),
@@ -375,7 +389,7 @@ create macro image_src(digest, media) as concat(
     '.jpg'
 );
 
--- The three records of an event ----------------------------------------------------------
+-- The three records of an event -----------------------------------------------
 
 create view pin as
 select
@@ -388,7 +402,8 @@ select
         when chance(24, 'description', event) then 'No description available'
         else description(whole_description(category, event))
     end as description,
-    case when person = 0 then 'User Info Error' else poster_name(person) end as poster_name,
+    case when person = 0 then 'User Info Error' else poster_name(person) end
+        as poster_name,
     case
         when person = 0 then 'User Info Error'
         else follower_count(
@@ -396,7 +411,8 @@ select
         )
     end as follower_count,
     case
-        when person = 0 or chance(8, 'tags', event) then 'N,o, ,T,a,g,s, ,A,v,a,i,l,a,b,l,e'
+        when person = 0 or chance(8, 'tags', event)
+            then 'N,o, ,T,a,g,s, ,A,v,a,i,l,a,b,l,e'
         else tag_list(category, event)
     end as tag_list,
     media as is_image_or_video,
@@ -428,3 +444,17 @@ select
     age(person) as age,
     cast(date_joined(person) as varchar) as date_joined
 from events;
+
+-- Where dirt may go, in the order in which it does ----------------------------
+
+create view regular_events as
+select event
+from events
+where person between 1 and getvariable('regulars')
+order by draw('dirt', event), event;
+
+create view single_events as
+select event
+from events
+where person > getvariable('regulars')
+order by draw('dirt', event), event;
