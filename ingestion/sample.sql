@@ -106,11 +106,12 @@ set variable poster_styles = words('
 {} の部屋~Студия {}~مدونة {}~Life of "{}"
 ');
 
--- The least number and the unit of what is shown, as often as listed.
-set variable follower_sizes = words('
-0 ~1 ~10 ~10 ~100 ~100 ~100 ~1 k~1 k~1 k~1 k~1 k~1 k~10 k~10 k~10 k~10 k~10 k~10 k~10 k~
-10 k~10 k~100 k~100 k~100 k~100 k~100 k~100 k~100 k~1 M~1 M
-');
+-- The least number and the unit of what is shown: a size is one of these 31 places.
+set variable follower_leasts = [
+    0, 1, 10, 10, 100, 100, 100, 1, 1, 1, 1, 1, 10, 10, 10, 10, 10, 10, 10, 10, 10,
+    100, 100, 100, 100, 100, 100, 100, 100, 1, 1
+];
+set variable follower_units = words('~~~~~~~k~k~k~k~k~k~k~k~k~k~k~k~k~k~k~k~k~k~k~k~k~k~M~M');
 
 set variable categories = words('
 art~beauty~christmas~diy-and-crafts~education~event-planning~finance~home-decor~
@@ -282,15 +283,18 @@ create macro country(n) as getvariable('countries')[
     )
 ];
 
+create macro follower_size(person) as
+    1 + cast(draw('follower size', person) % len(getvariable('follower_leasts')) as bigint);
+
 -- What is shown drifts by one between posts: `500k`, then `501k`.
+create macro follower_number(person, event, least) as
+    least
+    + cast(draw('followers', person) % greatest(least * 9 - 1, 1)::ubigint as bigint)
+    + (draw('drift', event) % 4 = 0)::bigint;
+
 create macro follower_count(person, event, size) as concat(
-    split_part(size, ' ', 1)::bigint
-    + cast(
-        draw('followers', person) % greatest(split_part(size, ' ', 1)::bigint * 9 - 1, 1)
-        as bigint
-    )
-    + (draw('drift', event) % 4 = 0)::bigint,
-    split_part(size, ' ', 2)
+    follower_number(person, event, getvariable('follower_leasts')[size]),
+    getvariable('follower_units')[size]
 );
 
 -- Posts -----------------------------------------------------------------------
@@ -400,15 +404,13 @@ select
     case
         when media like 'multi%' then 'No description available Story format'
         when chance(24, 'description', event) then 'No description available'
-        else description(whole_description(category, event))
+        else description(text)
     end as description,
     case when person = 0 then 'User Info Error' else poster_name(person) end
         as poster_name,
     case
         when person = 0 then 'User Info Error'
-        else follower_count(
-            person, event, one_of(getvariable('follower_sizes'), 'follower size', person)
-        )
+        else follower_count(person, event, size)
     end as follower_count,
     case
         when person = 0 or chance(8, 'tags', event)
@@ -421,7 +423,13 @@ select
     case when is_broken then 0 else 1 end as downloaded,
     'Local save in /data/' || getvariable('categories')[1 + category] as save_location,
     getvariable('categories')[1 + category] as category
-from events;
+from (
+    select
+        *,
+        whole_description(category, event) as text,
+        follower_size(person) as size
+    from events
+);
 
 -- One post in twenty is from abroad.
 create view geo as
