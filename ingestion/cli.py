@@ -100,7 +100,12 @@ def main() -> None:
 @main.command()
 @click.option("--events", type=click.IntRange(min=0), default=10_000, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="A folder.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, readable=False),
+    required=True,
+    help="A folder.",
+)
 @click.option("--dirt", is_flag=True, help="Add every kind of record that is no use.")
 def sample(events: int, seed: int, out: Path, dirt: bool) -> None:
     """Write made-up events as pin.jsonl, geo.jsonl and user.jsonl.
@@ -209,7 +214,9 @@ def source_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @emit.command("landing", epilog=EXIT_CODES)
-@click.option("--landing", type=click.Path(), required=True, help="A folder.")
+@click.option(
+    "--landing", type=click.Path(readable=False), required=True, help="A folder."
+)
 @click.option(
     "--compression",
     type=click.Choice(["none", "gzip"]),
@@ -422,7 +429,7 @@ _SHOWN_PROBLEMS = 20
 
 
 @main.command(epilog=EXIT_CODES)
-@click.argument("landing", type=click.Path())
+@click.argument("landing", type=click.Path(readable=False))
 @click.option("--json", is_flag=True, help="Write JSON lines, for machines.")
 def verify(landing: str, json: bool) -> None:
     """Prove that nothing in LANDING is lost, doubled or broken.

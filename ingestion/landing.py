@@ -76,12 +76,19 @@ class Link:
                 if f.name in metadata:
                     text = metadata[f.name]
                     values[f.name] = text if "str" in str(f.type) else int(text)
-            return cls(**values)  # type: ignore[arg-type]
+            link = cls(**values)  # type: ignore[arg-type]
         except (TypeError, ValueError) as error:
-            raise DamagedError(
-                f"The metadata of the link at {start} are not ours or damaged "
-                f"({error}): run `ingest verify`, or use another landing."
-            ) from error
+            raise _damaged(start, error) from error
+        if link.next <= start:
+            raise _damaged(start, f"next is {link.next}")
+        return link
+
+
+def _damaged(start: int, why: object) -> DamagedError:
+    return DamagedError(
+        f"The metadata of the link at {start} are not ours or damaged ({why}): "
+        "run `ingest verify`, or use another landing."
+    )
 
 
 def _refuse_newer(version: str, what: str) -> None:
@@ -210,10 +217,5 @@ class Chain:
             self.partition, link.start, self.landing.suffix, body, link.metadata()
         )
         taken = link if there is None else Link.from_metadata(link.start, there)
-        if taken.next <= taken.start:
-            raise StopError(
-                f"{self.partition}: the link at {taken.start} leads nowhere: "
-                "run `ingest verify`."
-            )
         self.end, self.next = taken, taken.next
         return taken

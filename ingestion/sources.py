@@ -104,6 +104,8 @@ class JsonLinesFile:
         self.record_type = record_type
         self.location = location
         with explained(f"read {path}"):
+            if path.exists() and not path.is_file():
+                raise StopError(f"{path} is no file: check the path.")
             self._file: BinaryIO = path.open("rb")
             self._state = self._now()
         self.bytes = self._state[0]
@@ -251,25 +253,26 @@ class JsonLinesFolder:
 
         `location` tells this source from others; the folder's real path if not given.
         """
-        if not folder.is_dir():
-            raise StopError(
-                f"There is no folder {folder}: --source takes a folder with pin.jsonl, "
-                "geo.jsonl and user.jsonl, or the word sample."
-            )
-        place = location or str(folder.resolve())
-        files = {}
-        for record_type in KEY_FIELDS:
-            path = folder / f"{record_type}.jsonl"
-            if path.exists():
-                place_hash = sha256(f"{place}/{path.name}".encode(errors="replace"))
-                name = place_hash.hexdigest()[:16]
-                files[record_type] = JsonLinesFile(path, record_type, name)
+        with explained(f"read {folder}"):
+            if not folder.is_dir():
+                raise StopError(
+                    f"There is no folder {folder}: --source takes a folder with "
+                    "pin.jsonl, geo.jsonl and user.jsonl, or the word sample."
+                )
+            place = location or str(folder.resolve())
+            there = [t for t in KEY_FIELDS if (folder / f"{t}.jsonl").exists()]
+        files = {t: cls._file(folder / f"{t}.jsonl", t, place) for t in there}
         if not files:
             raise StopError(
                 f"{folder} has none of pin.jsonl, geo.jsonl and user.jsonl: check the "
                 "path, or make a sample with `ingest sample`."
             )
         return cls(files)
+
+    @staticmethod
+    def _file(path: Path, record_type: str, place: str) -> JsonLinesFile:
+        name = f"{place}/{path.name}".encode(errors="surrogateescape")
+        return JsonLinesFile(path, record_type, sha256(name).hexdigest()[:16])
 
     @property
     def bytes(self) -> int:

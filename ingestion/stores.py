@@ -5,6 +5,7 @@ metadata under one key that can be created only once. The directory store is the
 embedded default.
 """
 
+import errno
 import os
 import re
 import time
@@ -29,6 +30,7 @@ _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _OBJECT = re.compile(r"(.+)\+(\d+)\+(\d{10,})(\.json(?:\.gz)?)")
 _DEAD_LETTER = re.compile(r"(.+)\+(\d+)\+(\d{10,})\.json")
 _PARTITION = re.compile(r"partition=(\d+)")
+_NO_HARD_LINKS: Final = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
 _DAY_SECONDS: Final = 86_400
 
 
@@ -132,7 +134,7 @@ class Files:
             left = memoryview(body)
             while left:
                 left = left[file.write(left) :]
-            os.fsync(descriptor)
+            self.sync(descriptor)
 
     def link(self, source: Path, target: Path) -> None:
         """Give a file a second name, only if that name is free."""
@@ -154,9 +156,13 @@ class Files:
         """Make the names in a folder durable."""
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            os.fsync(descriptor)
+            self.sync(descriptor)
         finally:
             os.close(descriptor)
+
+    def sync(self, descriptor: int) -> None:
+        """Make what was written to an open file or folder survive a power cut."""
+        os.fsync(descriptor)
 
 
 class DirectoryStore:
@@ -206,7 +212,12 @@ class DirectoryStore:
     def _write_tmp(self, body: bytes) -> Path:
         self._folder(self._tmp)
         tmp = self._tmp / uuid.uuid4().hex
-        self._files.write(tmp, body)
+        try:
+            self._files.write(tmp, body)
+        except OSError:
+            with suppress(OSError):
+                self._files.unlink(tmp)  # a full disk needs the room
+            raise
         return tmp
 
     def _publish(self, tmp: Path, target: Path, body: bytes) -> bool:
@@ -218,6 +229,11 @@ class DirectoryStore:
                 return True
             if isinstance(error, FileExistsError):
                 return False
+            if error.errno in _NO_HARD_LINKS:
+                raise StopError(
+                    f"The file system of {self} has no hard links or forbids them, so "
+                    "two writers could overwrite each other: use a folder on another."
+                ) from error
             raise
         return True
 

@@ -97,7 +97,7 @@ class _Verification:
         for link in links:
             if link.start > expected:
                 self._ledger.found(
-                    "breaks", f"no link covers {expected}-{link.start - 1}"
+                    "breaks", f"no link covers offsets {expected} to {link.start - 1}"
                 )
             elif link.start < expected:
                 self._ledger.found("overlaps", f"two links cover offset {link.start}")
