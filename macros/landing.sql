@@ -193,7 +193,7 @@
             ) as split_files
         ) as file_lines
     ) as numbered_lines
-    where {{ trim_text('line') }} <> ''
+    where {{ starts_with('line', '{') }} or {{ trim_text('line') }} <> ''
 {%- endmacro %}
 
 {# When the newest file of a record type was landed, for `dbt source freshness`. #}

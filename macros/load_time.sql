@@ -22,14 +22,15 @@
 {%- endmacro %}
 
 {#
-    The rows that a model keyed on events may not have seen: all that were loaded at
-    or after the newest one it stores. An old copy in a late file is among them,
-    whatever its place; so is everything a run that died in between left behind.
+    The rows that a model keyed on events may not have seen: all that were loaded
+    after the newest one it stores. An old copy in a late file is among them, whatever
+    its place; so is everything a run that died in between left behind. `>` is enough
+    because a load is one transaction with one `loaded_at`, later than all before.
 #}
 {% macro loaded_since_last_run() -%}
     {%- if is_incremental() -%}
     where
-        loaded_at >= (
+        loaded_at > (
             select coalesce(max(loaded_at), timestamp '1970-01-01 00:00:00')
             from {{ this }}
         )

@@ -44,6 +44,18 @@
     rlike({{ text }}, '{{ pattern }}')
 {%- endmacro %}
 
+{% macro starts_with(text, prefix) -%}
+    {{- return(adapter.dispatch('starts_with')(text, prefix)) -}}
+{%- endmacro %}
+
+{% macro default__starts_with(text, prefix) -%}
+    starts_with({{ text }}, '{{ prefix }}')
+{%- endmacro %}
+
+{% macro spark__starts_with(text, prefix) -%}
+    startswith({{ text }}, '{{ prefix }}')
+{%- endmacro %}
+
 {# The first group of the first match, '' where there is none. #}
 {% macro first_group(text, pattern) -%}
     regexp_extract({{ text }}, '{{ pattern }}', 1)
@@ -139,28 +151,30 @@
     arithmetic, rounded half up.
 #}
 {% macro read_follower_count(text) -%}
-    {%- set number -%}
-        cast(
-            replace({{ first_group(text, '^([0-9.,]+)') }}, ',', '') as decimal(28, 9)
-        )
+    {%- set multiplier -%}
+        case lower(right({{ text }}, 1))
+            when 'k' then 1000
+            when 'm' then 1000000
+            when 'b' then 1000000000
+            else 1
+        end
     {%- endset -%}
+    {%- set number = "replace(" ~ first_group(text, '^([0-9.,]+)') ~ ", ',', '')" -%}
     case
         when {{ matches(text, '^[0-9]{1,9}$') }} then cast({{ text }} as bigint)
+        when {{ matches(text, '^[0-9]{1,9}[kKmMbB]$') }}
+            then cast(substr({{ text }}, 1, length({{ text }}) - 1) as bigint)
+                * {{ multiplier }}
         when
             {{ matches(
                 text,
                 '^([0-9]{1,9}|[0-9]{1,3}(,[0-9]{3}){1,2})([.][0-9]{1,9})?[kKmMbB]?$'
             ) }}
-            then cast(round(
-                {{ number }} * case lower(right({{ text }}, 1))
-                    when 'k' then 1000
-                    when 'm' then 1000000
-                    when 'b' then 1000000000
-                    else 1
-                end
-            ) as bigint)
+            then cast(
+                round(cast({{ number }} as decimal(28, 9)) * {{ multiplier }}) as bigint
+            )
         when {{ matches(text, '^([0-9]{10,18}|[0-9]{1,3}(,[0-9]{3}){3,5})$') }}
-            then cast(replace({{ text }}, ',', '') as bigint)
+            then cast({{ number }} as bigint)
     end
 {%- endmacro %}
 

@@ -1,16 +1,45 @@
 {# Lists and entities inside texts. #}
 
-{# One row per item of a comma-separated text, as a column of the select list. #}
-{% macro explode_list(text) -%}
-    {{- return(adapter.dispatch('explode_list')(text)) -}}
+{#
+    The different items of a comma-separated text, each trimmed, without empty ones;
+    an array of texts.
+#}
+{% macro list_items(text) -%}
+    {{- return(adapter.dispatch('list_items')(text)) -}}
 {%- endmacro %}
 
-{% macro default__explode_list(text) -%}
-    unnest(string_split({{ text }}, ','))
+{% macro default__list_items(text) -%}
+    {#- Trimming nine items a row is most of the cost, and few texts need it. -#}
+    case
+        when regexp_matches({{ text }}, '[ \t\n\r\x{A0}],|,[ \t\n\r\x{A0}]|,,|^,|,$')
+            then list_distinct(list_filter(
+                list_transform(
+                    string_split({{ text }}, ','), lambda item: {{ trim_text('item') }}
+                ),
+                lambda item: item <> ''
+            ))
+        else list_distinct(string_split({{ text }}, ','))
+    end
 {%- endmacro %}
 
-{% macro spark__explode_list(text) -%}
-    explode(split({{ text }}, ','))
+{% macro spark__list_items(text) -%}
+    array_distinct(filter(
+        transform(split({{ text }}, ','), item -> {{ trim_text('item') }}),
+        item -> item <> ''
+    ))
+{%- endmacro %}
+
+{# One row per item of an array, as a column of the select list. #}
+{% macro explode_items(items) -%}
+    {{- return(adapter.dispatch('explode_items')(items)) -}}
+{%- endmacro %}
+
+{% macro default__explode_items(items) -%}
+    unnest({{ items }})
+{%- endmacro %}
+
+{% macro spark__explode_items(items) -%}
+    explode({{ items }})
 {%- endmacro %}
 
 {#

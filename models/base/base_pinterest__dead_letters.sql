@@ -10,11 +10,18 @@ letter_lines as (
     {{ landed_lines('dead_letter') }}
 ),
 
+objects as (
+    select
+        *,
+        {{ object_of('line') }} as object
+    from letter_lines
+),
+
 parsed_letters as (
     select
         *,
-        {{ parse_record('line', 'dead_letter') }} as record
-    from letter_lines
+        {{ parse_record('object', 'dead_letter') }} as record
+    from objects
 ),
 
 dead_letters as (

@@ -7,11 +7,18 @@ landed_lines as (
     {{ landed_lines('geo') }}
 ),
 
+objects as (
+    select
+        *,
+        {{ object_of('line') }} as object
+    from landed_lines
+),
+
 parsed_lines as (
     select
         *,
-        {{ parse_record('line', 'geo') }} as record
-    from landed_lines
+        {{ parse_record('object', 'geo') }} as record
+    from objects
 ),
 
 keyed_lines as (

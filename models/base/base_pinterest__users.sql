@@ -7,11 +7,18 @@ landed_lines as (
     {{ landed_lines('user') }}
 ),
 
+objects as (
+    select
+        *,
+        {{ object_of('line') }} as object
+    from landed_lines
+),
+
 parsed_lines as (
     select
         *,
-        {{ parse_record('line', 'user') }} as record
-    from landed_lines
+        {{ parse_record('object', 'user') }} as record
+    from objects
 ),
 
 keyed_lines as (

@@ -1,24 +1,15 @@
 with
 
 pins as (
-    select * from {{ ref('dim_pins') }}
-    where category is not null and tag_list is not null
-),
-
-listed_tags as (
-    select
-        post_id,
-        category,
-        {{ explode_list('tag_list') }} as listed_tag
-    from pins
+    select * from {{ ref('int_newest_pins') }}
+    where category is not null
 ),
 
 post_tags as (
-    select distinct
-        post_id,
+    select
         category,
-        {{ known_text('listed_tag') }} as tag
-    from listed_tags
+        {{ explode_items('tags') }} as tag
+    from pins
 ),
 
 tag_counts as (
@@ -27,7 +18,6 @@ tag_counts as (
         tag,
         count(*) as post_count
     from post_tags
-    where tag is not null
     group by category, tag
 ),
 
