@@ -117,32 +117,27 @@
 
 {% macro default__landed_lines(record_type) -%}
     {%- set root = landing_root() -%}
-    {#- Only a file that is not UTF-8 as a whole is taken apart byte by byte. -#}
+    {%- set per_file = [
+        'topic', 'partition', 'file_path', 'file_start_offset', 'file_size', 'landed_at'
+    ] | join(', ') -%}
+    {#-
+        What holds for a file is worked out once a file, below the unnest. Only a file
+        that is not UTF-8 as a whole is taken apart byte by byte.
+    -#}
     select
-        file_path,
-        split_part(file_path, '/', 2) as topic,
-        cast(substr(split_part(file_path, '/', 3), 11) as int) as partition,
-        cast(
-            regexp_extract(file_path, '[+]([0-9]+)[.]json([.]gz)?$', 1) as bigint
-        ) as file_start_offset,
+        {{ per_file }},
         cast(line_number as bigint) as line_number,
         line,
-        not coalesce(array_contains(broken_lines, line_number), false) as is_utf8,
-        file_size,
-        landed_at
+        not coalesce(array_contains(broken_lines, line_number), false) as is_utf8
     from (
         select
-            file_path,
-            file_size,
-            landed_at,
+            {{ per_file }},
             broken_lines,
             unnest(lines) as line,
             generate_subscripts(lines, 1) - 1 as line_number
         from (
             select
-                file_path,
-                file_size,
-                landed_at,
+                {{ per_file }},
                 coalesce(
                     string_split(file_text, chr(10)),
                     list_transform(
@@ -152,17 +147,15 @@
                 list_filter(
                     list_transform(
                         byte_lines,
-                        lambda one, i:
-                        case when try(decode(unhex(one))) is null then i - 1 end
+                        lambda one, position: case
+                            when try(decode(unhex(one))) is null then position - 1
+                        end
                     ),
-                    lambda one: one is not null
+                    lambda position: position is not null
                 ) as broken_lines
             from (
                 select
-                    file_path,
-                    file_size,
-                    landed_at,
-                    file_text,
+                    *,
                     case
                         when file_text is null
                             then list_transform(
@@ -176,7 +169,14 @@
                 from (
                     select
                         *,
-                        try(decode(content)) as file_text
+                        try(decode(content)) as file_text,
+                        split_part(file_path, '/', 2) as topic,
+                        cast(
+                            substr(split_part(file_path, '/', 3), 11) as int
+                        ) as partition,
+                        cast(
+                            regexp_extract(file_path, '[+]([0-9]+)[.]json', 1) as bigint
+                        ) as file_start_offset
                     from (
                         select
                             substr(filename, {{ root | length + 2 }}) as file_path,
