@@ -1,4 +1,4 @@
-"""The dbt-duckdb plugin of this project: `gunzip` for compressed landings."""
+"""The dbt-duckdb plugin of this project: what DuckDB's SQL cannot do with landed bytes."""
 
 import gzip
 import zlib
@@ -22,9 +22,25 @@ def gunzip(content: bytes, file_path: str) -> bytes:
         ) from error
 
 
+def decode_lossy(content: bytes) -> str:
+    """Return the text of bytes that are not all UTF-8, with U+FFFD for the others."""
+    return content.decode("utf-8", "replace")
+
+
+def broken_lines(content: bytes) -> list[int]:
+    """Return the numbers, from 0, of the lines that are not UTF-8 (RFC 3629)."""
+    return [
+        number
+        for number, line in enumerate(content.split(b"\n"))
+        if decode_lossy(line).encode() != line
+    ]
+
+
 class Plugin(BasePlugin):
-    """Registers `gunzip(blob, varchar) -> blob` on dbt's DuckDB connection."""
+    """Registers the functions above on dbt's DuckDB connection."""
 
     def configure_connection(self, conn: DuckDBPyConnection) -> None:
-        """Register the function; called once by dbt-duckdb for each database."""
+        """Register the functions; called once by dbt-duckdb for each database."""
         conn.create_function("gunzip", gunzip, ["BLOB", "VARCHAR"], "BLOB")
+        conn.create_function("decode_lossy", decode_lossy, ["BLOB"], "VARCHAR")
+        conn.create_function("broken_lines", broken_lines, ["BLOB"], "BIGINT[]")

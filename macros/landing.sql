@@ -122,7 +122,7 @@
     ] | join(', ') -%}
     {#-
         What holds for a file is worked out once a file, below the unnest. Only a file
-        that is not UTF-8 as a whole is taken apart byte by byte.
+        that is not UTF-8 as a whole goes to the functions of `ingestion.duckdb_plugin`.
     -#}
     select
         {{ per_file }},
@@ -138,59 +138,32 @@
         from (
             select
                 {{ per_file }},
-                coalesce(
-                    string_split(file_text, chr(10)),
-                    list_transform(
-                        byte_lines, lambda one: decode(unhex(one), 'replace')
-                    )
-                ) as lines,
-                list_filter(
-                    list_transform(
-                        byte_lines,
-                        lambda one, position: case
-                            when try(decode(unhex(one))) is null then position - 1
-                        end
-                    ),
-                    lambda position: position is not null
-                ) as broken_lines
+                string_split(coalesce(file_text, decode_lossy(content)), chr(10)) as lines,
+                case when file_text is null then broken_lines(content) end as broken_lines
             from (
                 select
                     *,
-                    case
-                        when file_text is null
-                            then list_transform(
-                                string_split(
-                                    regexp_replace(hex(content), '(..)', '\1 ', 'g'),
-                                    '0A '
-                                ),
-                                lambda one: replace(one, ' ', '')
-                            )
-                    end as byte_lines
+                    try(decode(content)) as file_text,
+                    split_part(file_path, '/', 2) as topic,
+                    cast(
+                        substr(split_part(file_path, '/', 3), 11) as int
+                    ) as partition,
+                    cast(
+                        regexp_extract(file_path, '[+]([0-9]+)[.]json', 1) as bigint
+                    ) as file_start_offset
                 from (
                     select
-                        *,
-                        try(decode(content)) as file_text,
-                        split_part(file_path, '/', 2) as topic,
-                        cast(
-                            substr(split_part(file_path, '/', 3), 11) as int
-                        ) as partition,
-                        cast(
-                            regexp_extract(file_path, '[+]([0-9]+)[.]json', 1) as bigint
-                        ) as file_start_offset
-                    from (
-                        select
-                            substr(filename, {{ root | length + 2 }}) as file_path,
-                            cast(size as bigint) as file_size,
-                            cast(last_modified as timestamp) as landed_at,
-                            case
-                                when filename like '%.gz'
-                                    then gunzip(content, filename)
-                                else content
-                            end as content
-                        from read_blob(getvariable('new_{{ record_type }}_files'))
-                    ) as files
-                ) as texts
-            ) as split_files
+                        substr(filename, {{ root | length + 2 }}) as file_path,
+                        cast(size as bigint) as file_size,
+                        cast(last_modified as timestamp) as landed_at,
+                        case
+                            when filename like '%.gz'
+                                then gunzip(content, filename)
+                            else content
+                        end as content
+                    from read_blob(getvariable('new_{{ record_type }}_files'))
+                ) as files
+            ) as texts
         ) as file_lines
     ) as numbered_lines
     where {{ starts_with('line', '{') }} or {{ trim_text('line') }} <> ''

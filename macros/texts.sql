@@ -14,9 +14,9 @@
         when regexp_matches({{ text }}, '[ \t\n\r\x{A0}],|,[ \t\n\r\x{A0}]|,,|^,|,$')
             then list_distinct(list_filter(
                 list_transform(
-                    string_split({{ text }}, ','), lambda item: {{ trim_text('item') }}
+                    string_split({{ text }}, ','), item -> {{ trim_text('item') }}
                 ),
-                lambda item: item <> ''
+                item -> item <> ''
             ))
         else list_distinct(string_split({{ text }}, ','))
     end
@@ -60,7 +60,7 @@
                     {{ text }},
                     '&#[0-9]{1,7};?|&#[xX][0-9A-Fa-f]{1,6};?|&[A-Za-z0-9]+;|[^&]+|&'
                 ),
-                lambda part: coalesce(
+                part -> coalesce(
                     case
                         when part like '&#x%' or part like '&#X%'
                             then try(chr(nullif(cast(

@@ -24,7 +24,7 @@ parsed_lines as (
 keyed_lines as (
     select
         *,
-        {{ read_event_number(trim_text('record.' ~ record_fields('user')[0])) }} as post_id
+        {{ read_event_number(trim_text('record.ind')) }} as post_id
     from parsed_lines
 ),
 

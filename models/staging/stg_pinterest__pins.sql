@@ -11,7 +11,8 @@ missing_values as (
 known_values as (
     select
         base_pins.post_id,
-        {{ known_text('base_pins.unique_id', 'missing_values.unique_id') }} as unique_id,
+        {{ known_text('base_pins.unique_id', 'missing_values.unique_id') }}
+            as unique_id,
         {{ known_text('base_pins.title', 'missing_values.title') }} as title,
         {{ known_text('base_pins.description', 'missing_values.description') }}
             as description,
@@ -20,10 +21,14 @@ known_values as (
         {{ known_text('base_pins.follower_count', 'missing_values.follower_count') }}
             as follower_count,
         {{ known_text('base_pins.tag_list', 'missing_values.tag_list') }} as tag_list,
-        {{ known_text('base_pins.is_image_or_video', 'missing_values.is_image_or_video') }} as media_type,
-        {{ known_text('base_pins.image_src', 'missing_values.image_src') }} as image_url,
-        {{ known_text('base_pins.downloaded', 'missing_values.downloaded') }} as downloaded,
-        {{ known_text('base_pins.save_location', 'missing_values.save_location') }} as save_location,
+        {{ known_text('base_pins.is_image_or_video', 'missing_values.is_image_or_video') }}
+            as media_type,
+        {{ known_text('base_pins.image_src', 'missing_values.image_src') }}
+            as image_url,
+        {{ known_text('base_pins.downloaded', 'missing_values.downloaded') }}
+            as downloaded,
+        {{ known_text('base_pins.save_location', 'missing_values.save_location') }}
+            as save_location,
         {{ known_text('base_pins.category', 'missing_values.category') }} as category,
         base_pins.topic,
         base_pins.partition,
