@@ -88,7 +88,7 @@ class Interrupts:
                 signal.signal(number, handler)
 
 
-@click.group(cls=Commands)
+@click.group(cls=Commands, epilog=EXIT_CODES)
 @click.version_option(package_name="pinterest-data-pipeline")
 def main() -> None:
     """Emit events, land them as raw JSON exactly once, and prove it."""
@@ -116,11 +116,24 @@ def sample(events: int, seed: int, out: Path, dirt: bool) -> None:
     Example:
       ingest sample --events 10000 --seed 1 --out data/sample
     """  # noqa: D301 - click keeps the lines of a paragraph behind a backspace
+    _write_sample(out, events, seed, dirt=dirt)
+
+
+def _write_sample(out: Path, events: int, seed: int, *, dirt: bool = False) -> None:
+    import duckdb
+
     from ingestion.errors import explained
     from ingestion.sample import write_sample
 
-    with explained(f"write the sample to {out}"):
-        write_sample(out, events, seed, dirt=dirt)
+    try:
+        with explained(f"write the sample to {out}"):
+            write_sample(out, events, seed, dirt=dirt)
+    except duckdb.Error as error:
+        reason = str(error).partition("\n")[0]
+        raise StopError(
+            f"Cannot write the sample to {out}: {reason}. Check its room and its "
+            "permissions, then run the same command again."
+        ) from error
 
 
 # --- emit --------------------------------------------------------------------------
@@ -315,11 +328,10 @@ def _source(source: str, events: int, seed: int) -> Iterator["JsonLinesFolder"]:
         with closing(JsonLinesFolder.open(Path(source))) as folder:
             yield folder
         return
-    from ingestion.sample import write_sample
-
-    with explained("use a temporary folder"), TemporaryDirectory() as out:
-        with explained("write the sample to a temporary folder"):
-            write_sample(Path(out), events, seed, dirt=False)
+    with explained("make a temporary folder, set TMPDIR to another"):
+        temporary = TemporaryDirectory()
+    with temporary as out:
+        _write_sample(Path(out), events, seed)
         location = f"sample:{events}:{seed}"
         with closing(JsonLinesFolder.open(Path(out), location)) as folder:
             yield folder
@@ -401,7 +413,7 @@ def _summarise(
     if total:
         click.echo(f"{total:,} records landed in {place} in {seconds:.1f} s.")
     else:
-        click.echo(f"Nothing new: {place} has all of it (--restart lands it again).")
+        click.echo(f"Nothing new: {place} has it already (--restart lands it again).")
     if path:
         click.echo(f"Lines that could not be landed are in {path}.")
 
@@ -476,3 +488,92 @@ def _tell(landing: str, ledgers: Sequence["Ledger"]) -> None:
             click.echo(f"{where}: and {more:,} more (--json has all)", err=True)
     clean = all(ledger.clean for ledger in ledgers)
     click.echo("Clean: nothing is lost, doubled or broken." if clean else "NOT CLEAN.")
+
+
+# --- answers -----------------------------------------------------------------------
+
+
+def database_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the option that names dbt's DuckDB file."""
+    return click.option(
+        "--database",
+        type=click.Path(path_type=Path),
+        envvar="DUCKDB_PATH",
+        default="data/pinterest.duckdb",
+        show_default=True,
+        help="What dbt builds ($DUCKDB_PATH).",
+    )(command)
+
+
+def published_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the option that names the published file."""
+    return click.option(
+        "--published",
+        type=click.Path(path_type=Path),
+        envvar="ANSWERS_PATH",
+        default="data/answers.duckdb",
+        show_default=True,
+        help="What readers open ($ANSWERS_PATH).",
+    )(command)
+
+
+@main.command()
+@database_option
+@published_option
+def publish(database: Path, published: Path) -> None:
+    """Copy marts and reports of a green build to the file that readers open.
+
+    A build keeps readers out of its own file; this one changes by a rename.
+
+    \b
+    Example:
+      dbt build && ingest publish
+    """  # noqa: D301
+    from ingestion.answers import publish as publish_tables
+
+    tables = publish_tables(database, published, Path("target/manifest.json"))
+    click.echo(f"{tables} tables published in {published}.")
+
+
+@main.command()
+@click.argument("report", nargs=-1)
+@published_option
+@click.option("--limit", type=click.IntRange(min=1), help="Rows of each report.")
+@click.option("--json", is_flag=True, help="Write JSON lines, for machines.")
+def answers(report: Sequence[str], published: Path, limit: int, json: bool) -> None:
+    """Print the reports, or those named, as tables.
+
+    \b
+    Examples:
+      ingest answers --limit 5
+      ingest answers rpt_median_followers_by_age_group
+    """  # noqa: D301
+    from ingestion.answers import reports
+    from ingestion.progress import write_json
+    from ingestion.tables import print_report
+
+    for found in reports(published, report, limit):
+        if json:
+            for row in found.rows:
+                write_json(found.name, **dict(zip(found.columns, row, strict=True)))
+        else:
+            print_report(found)
+
+
+@main.command()
+@click.argument("event", type=click.IntRange(min=0))
+@database_option
+def trace(event: int, database: Path) -> None:
+    """Show where an answer comes from: all copies of EVENT, its post and its user.
+
+    \b
+    Example:
+      ingest trace 7528
+    """  # noqa: D301
+    from ingestion.answers import trace as trace_event
+    from ingestion.tables import print_trace
+
+    found = trace_event(database, event)
+    if not found.copies:
+        raise StopError(f"No landed record has the event number {event}.")
+    print_trace(event, found)

@@ -1,4 +1,4 @@
-"""The dbt-duckdb plugin of this project: what DuckDB's SQL cannot do with landed bytes."""
+"""The dbt-duckdb plugin of this project: what SQL cannot do with landed bytes."""
 
 import gzip
 import zlib

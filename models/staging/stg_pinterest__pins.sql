@@ -21,7 +21,9 @@ known_values as (
         {{ known_text('base_pins.follower_count', 'missing_values.follower_count') }}
             as follower_count,
         {{ known_text('base_pins.tag_list', 'missing_values.tag_list') }} as tag_list,
-        {{ known_text('base_pins.is_image_or_video', 'missing_values.is_image_or_video') }}
+        {{ known_text(
+            'base_pins.is_image_or_video', 'missing_values.is_image_or_video'
+        ) }}
             as media_type,
         {{ known_text('base_pins.image_src', 'missing_values.image_src') }}
             as image_url,

@@ -1,0 +1,90 @@
+# `make` prints this help. Every target sets itself up; nothing else is needed but
+# Python 3.11 or 3.12, git and make.
+.DEFAULT_GOAL := help
+.SUFFIXES:
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+PYTHON ?= python3
+SOURCE ?=
+USER_ID ?= $(if $(SOURCE),12a740a19697,sample)
+export LANDING ?= data/landing
+export DUCKDB_PATH ?= data/pinterest.duckdb
+export ANSWERS_PATH ?= data/answers.duckdb
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
+
+help: ## Print this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
+
+setup: .venv/run.done profiles.yml ## Make .venv and profiles.yml
+	@mkdir -p "$$(dirname '$(DUCKDB_PATH)')"
+
+.venv/run.done: requirements/run.txt pyproject.toml
+	@echo "Setting up .venv"
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 13) else "Python 3.11 or 3.12 is needed, this is %d.%d: make PYTHON=python3.12 ..." % v)'
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@$(PIP) --no-deps --require-hashes -r requirements/run.txt
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/dev.done: .venv/run.done requirements/dev.txt
+	@echo "Adding what tests need to .venv"
+	@$(PIP) --no-deps --require-hashes -r requirements/dev.txt
+	@touch $@
+
+.venv/bench.done: .venv/dev.done requirements/bench.txt
+	@echo "Adding what benchmarks need to .venv"
+	@$(PIP) --no-deps --require-hashes -r requirements/bench.txt
+	@touch $@
+
+profiles.yml:
+	@cp profiles.yml.example profiles.yml
+
+run: setup ## Events to answers: make run [SOURCE=folder of JSON Lines]
+	@if [ -d '$(LANDING)/topics' ] && [ ! -d '$(LANDING)/topics/$(USER_ID).pin' ]; then \
+		echo "$(LANDING) holds other events: their numbers would mix. Choose new places: make run LANDING=data/other DUCKDB_PATH=data/other.duckdb ANSWERS_PATH=data/other-answers.duckdb" >&2; exit 1; fi
+	@echo "1/3 Landing events in $(LANDING)"
+	@ingest emit landing --source '$(or $(SOURCE),sample)' --landing '$(LANDING)' --user-id '$(USER_ID)'
+	@echo "2/3 Building and testing the models in $(DUCKDB_PATH)"
+	@$(MAKE) --no-print-directory build
+	@echo "3/3 The answers"
+	@ingest answers --limit 8
+	@echo "Answers: $(ANSWERS_PATH), for notebooks and BI tools. Landed records: $(LANDING)."
+	@echo "Next: ingest answers --help · make trace EVENT=7528 · make docs · dbt show -s rpt_users_joined_by_year (after: source .venv/bin/activate)"
+
+build: setup ## dbt build, then publish what is green
+	@dbt --quiet build
+	@ingest publish
+
+trace: setup ## Where an answer comes from: make trace EVENT=7528
+	@ingest trace $(EVENT)
+
+docs: setup ## Write the models' documentation to target/static_index.html
+	@dbt --quiet docs generate --static
+	@echo "Open target/static_index.html"
+
+check: .venv/dev.done profiles.yml ## Lint and type-check in a minute
+	ruff check .
+	ruff format --check .
+	mypy
+	DUCKDB_PATH=:memory: sqlfluff lint --disable-progress-bar models tests/data
+
+test: check ## Lint, all tests, dbt build, end to end
+	pytest
+
+bench: .venv/bench.done profiles.yml ## Benchmarks: ratios, not tests
+	python benchmarks/models.py
+
+lock: ## Rewrite requirements/ from pyproject.toml
+	uv lock --quiet --upgrade
+	uv export --quiet --no-emit-project --no-annotate --no-header --no-default-groups -o requirements/run.txt
+	uv export --quiet --no-emit-project --no-annotate --no-header --all-extras --no-group bench -o requirements/dev.txt
+	uv export --quiet --no-emit-project --no-annotate --no-header --only-group bench -o requirements/bench.txt
+	rm uv.lock
+
+clean: ## Remove data/, target/ and logs/
+	rm -rf data target logs
+
+.PHONY: help setup run build trace docs check test bench lock clean
