@@ -11,7 +11,10 @@
 {% macro default__list_items(text) -%}
     {#- Trimming nine items a row is most of the cost, and few texts need it. -#}
     case
-        when regexp_matches({{ text }}, '[ \t\n\r\x{A0}],|,[ \t\n\r\x{A0}]|,,|^,|,$')
+        when regexp_matches(
+            {{ text }},
+            '(^|,)[ \t\n\r\x{A0}]|[ \t\n\r\x{A0}](,|$)|(^|,)(,|$)'
+        )
             then list_distinct(list_filter(
                 list_transform(
                     string_split({{ text }}, ','), item -> {{ trim_text('item') }}
