@@ -14,6 +14,7 @@ MAX_RECORD_BYTES: Final = 1 << 20
 """A record is at most 1 MiB, the limit of Kinesis and of Kafka's defaults."""
 
 _EVENT_NUMBER = re.compile(r"[0-9]{1,18}")
+_EVENT_NUMBER_END: Final = 10**18
 _TRIMMED = " \t\r\n\u00a0"
 
 
@@ -23,29 +24,31 @@ def event_number(record_type: str, line: bytes) -> int:
     A list of one object counts as that object. The reasons are those of the models:
     `not_json`, `not_object`, `no_key`, and before them those of `landable`.
     """
-    landable(line)
+    if len(line) > MAX_RECORD_BYTES:
+        landable(line)
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError as error:
+        landable(line)
         raise SetAsideError("not_json", f"is not JSON ({error})") from error
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if not isinstance(value, dict):
         raise SetAsideError("not_object", "is JSON, but not an object")
-    field = KEY_FIELDS[record_type]
-    text = _as_text(value.get(field))
+    return _number(value, KEY_FIELDS[record_type])
+
+
+def _number(record: dict[str, object], field: str) -> int:
+    value = record.get(field)
+    if type(value) is int and 0 <= value < _EVENT_NUMBER_END:
+        return value
+    text = value.strip(_TRIMMED) if isinstance(value, str) else ""
     if not _EVENT_NUMBER.fullmatch(text):
         message = (
             f'has no event number: "{field}" must be a whole number of 1-18 digits'
         )
         raise SetAsideError("no_key", message)
     return int(text)
-
-
-def _as_text(value: object) -> str:
-    if isinstance(value, str):
-        return value.strip(_TRIMMED)
-    return str(value) if type(value) is int else ""
 
 
 def landable(line: bytes) -> bytes:

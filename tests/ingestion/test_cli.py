@@ -307,3 +307,11 @@ def test_a_sample_is_landed_once(landing: Path) -> None:
     assert "60 records" in emit("sample", landing, *sample).stdout
     assert "Nothing new" in emit("sample", landing, *sample).stdout
     assert "60 records" in emit("sample", landing, *sample, "--sample-seed", 2).stdout
+
+
+def test_a_sample_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = ingest("sample", "--events", 5, "--out", tmp_path / "file/sample")
+    assert result.exit_code == 1
+    assert "Cannot write the sample to" in result.stderr
+    assert result.stderr.count("\n") == 1

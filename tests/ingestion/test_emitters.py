@@ -44,7 +44,10 @@ class FaultyFiles(UnsyncedFiles):
         self._at, self._when, self._fault = at, when, fault
 
     @contextmanager
-    def _call(self) -> Iterator[bool]:
+    def _call(self, *, writes: bool = False) -> Iterator[bool]:
+        if self._when == "halfway" and not writes:
+            yield False
+            return
         here = self.calls == self._at
         self.calls += 1
         if here and self._when == "before":
@@ -58,7 +61,7 @@ class FaultyFiles(UnsyncedFiles):
     def append(
         self, path: Path, body: bytes, flags: int = os.O_APPEND, mode: int = 0o666
     ) -> None:
-        with self._call() as halfway:
+        with self._call(writes=True) as halfway:
             part = body[: len(body) // 2] if halfway else body
             super().append(path, part, flags, mode)
 
@@ -198,12 +201,14 @@ def kill_this_process() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@pytest.mark.parametrize("compression", ["none", "gzip"])
-@pytest.mark.parametrize("when", ["before", "halfway", "after"])
+@pytest.mark.parametrize(
+    ("when", "compression"),
+    [("before", "none"), ("halfway", "none"), ("after", "none"), ("after", "gzip")],
+)
 def test_killed_at_every_write_and_run_again_each_record_is_landed_once(
     tmp_path: Path, when: str, compression: str
 ) -> None:
-    source = write_source(tmp_path / "source", bad=True)
+    source = write_source(tmp_path / "source", rows=3, bad=True)
     for at in count():
         root = tmp_path / f"landing{at}"
         code = ended(killed_run(source, root, at, when, compression))
@@ -214,7 +219,7 @@ def test_killed_at_every_write_and_run_again_each_record_is_landed_once(
         if code == 0:
             break
         assert code == -signal.SIGKILL
-    assert at > 100
+    assert at > (10 if when == "halfway" else 80)
 
 
 def killed_run(source: Path, root: Path, at: int, when: str, compression: str) -> int:
@@ -239,7 +244,7 @@ def test_two_emitters_killed_at_random_moments_end_with_one_clean_chain(
     chance = random.Random(1)  # noqa: S311
     one = write_source(tmp_path / "one", rows=9)
     two = write_source(tmp_path / "two", rows=7, first=100)
-    for round_ in range(40):
+    for round_ in range(25):
         root = tmp_path / f"landing{round_}"
         left = [one, two]
         while left:
@@ -274,7 +279,7 @@ FAULTS: dict[str, Callable[[], object]] = {
 }
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     faults=st.lists(
         st.tuples(
@@ -381,7 +386,7 @@ class FaultyDisk(FaultyFiles, PowerCutFiles):
         PowerCutFiles.__init__(self, backup)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     cuts=st.lists(
         st.tuples(

@@ -43,6 +43,11 @@ def test_the_draws_are_those_of_the_original_emulator() -> None:
     assert list(Order("emulator", limit=500).draws()) == json.loads(path.read_text())
 
 
+def test_the_first_draws_are_known() -> None:
+    draws = list(Order("emulator", limit=6).draws())
+    assert draws == [7528, 2863, 5730, 8304, 8731, 1313]
+
+
 def test_a_draw_is_the_nth_row_in_key_order(tmp_path: Path) -> None:
     numbers = list(range(50))
     random.Random(3).shuffle(numbers)  # noqa: S311

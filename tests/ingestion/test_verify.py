@@ -143,6 +143,11 @@ def test_links_that_cover_an_offset_twice_overlap(root: Path) -> None:
     assert (ledger.overlaps, ledger.checksum_failures) == (1, 1)
 
 
+def test_every_link_inside_a_longer_one_overlaps(root: Path) -> None:
+    change_claim(root, 0, next="6", last="5", records="6")
+    assert ledger_of(root).overlaps == 2
+
+
 @pytest.mark.parametrize(
     "changes",
     [
