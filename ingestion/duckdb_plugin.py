@@ -1,7 +1,10 @@
 """The dbt-duckdb plugin of this project: what SQL cannot do with landed bytes."""
 
 import gzip
+import os
+import re
 import zlib
+from collections.abc import Iterator
 
 from dbt.adapters.duckdb.plugins import BasePlugin
 from duckdb import DuckDBPyConnection
@@ -36,6 +39,30 @@ def broken_lines(content: bytes) -> list[int]:
     ]
 
 
+def landed_paths(root: str, folder: str, pattern: str) -> list[str]:
+    """Return the paths below `root` of the files in `folder` that match `pattern`.
+
+    Files lie two levels down, `<folder>/<topic>/partition=<p>/<file>`; paths are in
+    order. DuckDB's `glob` finds the same and takes ten times as long for 100,000 files.
+    """
+    matches = re.compile(pattern).search
+    return sorted(path for path in _paths(root, folder, 3) if matches(path))
+
+
+def _paths(root: str, folder: str, depth: int) -> Iterator[str]:
+    try:
+        with os.scandir(os.path.join(root, folder)) as entries:  # noqa: PTH118 - hot
+            names = [entry.name for entry in entries]
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for name in names:
+        path = f"{folder}/{name}"
+        if depth > 1:
+            yield from _paths(root, path, depth - 1)
+        else:
+            yield path
+
+
 class Plugin(BasePlugin):
     """Registers the functions above on dbt's DuckDB connection."""
 
@@ -43,4 +70,11 @@ class Plugin(BasePlugin):
         """Register the functions; called once by dbt-duckdb for each database."""
         conn.create_function("gunzip", gunzip, ["BLOB", "VARCHAR"], "BLOB")
         conn.create_function("decode_lossy", decode_lossy, ["BLOB"], "VARCHAR")
+        conn.create_function(
+            "landed_paths",
+            landed_paths,
+            ["VARCHAR", "VARCHAR", "VARCHAR"],
+            "VARCHAR[]",
+            side_effects=True,
+        )
         conn.create_function("broken_lines", broken_lines, ["BLOB"], "BIGINT[]")

@@ -52,27 +52,43 @@
 {%- endmacro %}
 
 {% macro spark__landed_files(record_type) -%}
-    {%- set folder = landed_folder(record_type) -%}
     select
         _metadata.file_path as full_path,
-        concat(
-            '{{ folder }}/',
-            substring_index(
-                url_decode(replace(_metadata.file_path, '+', '%2B')), '/{{ folder }}/', -1
-            )
-        ) as file_path,
+        substring_index(path, '/', -4) as file_path,
         _metadata.file_size as file_size,
-        _metadata.file_modification_time as landed_at
-    from binaryFile.`{{ spark_landing_glob(record_type) }}`
-    where rlike(
-        concat(
-            '{{ folder }}/',
-            substring_index(
-                url_decode(replace(_metadata.file_path, '+', '%2B')), '/{{ folder }}/', -1
-            )
-        ),
-        '{{ landed_file_pattern(record_type) }}'
-    )
+        date_trunc('second', _metadata.file_modification_time) as landed_at
+    from {{ spark_landing(record_type, 'binaryFile') }}
+    where rlike(substring_index(path, '/', -4), '{{ landed_file_pattern(record_type) }}')
+{%- endmacro %}
+
+{# The folders of a record type's files, read in a format; an error without any. #}
+{% macro spark_landing(record_type, format, options='') -%}
+    {{ format }}.`{{ landing_root() }}/{{ landed_folder(record_type) }}/*/partition=*`
+    with (recursiveFileLookup = true, pathGlobFilter = '*.json*' {{- options }})
+{%- endmacro %}
+
+{#
+    The full paths of the files that the model has not loaded. Spark reads no more than
+    these when they are literals of the query, written as Spark itself writes them; a
+    model that holds nothing yet needs one to know that there is a landing.
+#}
+{% macro spark_new_files(record_type) -%}
+    {%- if not execute -%}{{- return([]) -}}{%- endif -%}
+    {%- set new_files -%}
+        begin
+            declare exit handler for path_not_found
+                select cast(null as string) as full_path where false;
+            select full_path
+            from ({{ landed_files(record_type) }})
+            {%- if is_incremental() %}
+            where file_path not in (select distinct file_path from {{ this }})
+            order by full_path;
+            {%- else %}
+            limit 1;
+            {%- endif %}
+        end
+    {%- endset -%}
+    {{- return(run_query(new_files).columns[0].values() | list) -}}
 {%- endmacro %}
 
 {#
@@ -87,22 +103,22 @@
 {% macro default__note_new_files(record_type) -%}
     {%- set root = landing_root() -%}
     set variable new_{{ record_type }}_files = coalesce((
-        select list(file order by file)
-        from glob('{{ root }}/{{ landed_folder(record_type) }}/*/partition=*/*.json*')
-        where
-            regexp_matches(
-                substr(file, {{ root | length + 2 }}),
+        select list('{{ root }}/' || file_path order by file_path)
+        from (
+            select unnest(landed_paths(
+                '{{ root }}',
+                '{{ landed_folder(record_type) }}',
                 '{{ landed_file_pattern(record_type) }}'
-            )
-            {%- if is_incremental() %}
-            and substr(file, {{ root | length + 2 }}) not in (
-                select file_path from {{ this }}
-            )
-            {%- endif %}
+            )) as file_path
+        ) as landed
+        {%- if is_incremental() %}
+        where file_path not in (select stored.file_path from {{ this }} as stored)
+        {%- endif %}
     ), []::varchar[])
 {%- endmacro %}
 
 {% macro spark__note_new_files(record_type) -%}
+    {#- `landed_lines` asks for them when the model is compiled. -#}
 {%- endmacro %}
 
 {#
@@ -167,6 +183,85 @@
         ) as file_lines
     ) as numbered_lines
     where {{ starts_with('line', '{') }} or {{ trim_text('line') }} <> ''
+{%- endmacro %}
+
+{% macro spark__landed_lines(record_type) -%}
+    {%- set new_files = spark_new_files(record_type) -%}
+    {%- set per_file = [
+        'topic', 'partition', 'file_path', 'file_start_offset', 'file_size', 'landed_at'
+    ] | join(', ') -%}
+    {#-
+        `text` decompresses, `binaryFile` does not. A file that is not UTF-8 as a whole
+        is split as Latin-1, one character a byte, and its lines turned back to bytes.
+    -#}
+    {%- set bytes = "cast(encode(split_line, 'ISO-8859-1') as string)" -%}
+    select
+        {{ per_file }},
+        cast(line_number as bigint) as line_number,
+        line,
+        is_utf8
+    from (
+        select
+            {{ per_file }},
+            line_number,
+            case
+                when is_utf8_file then split_line else make_valid_utf8({{ bytes }})
+            end as line,
+            is_utf8_file or is_valid_utf8({{ bytes }}) as is_utf8
+        from (
+            select
+                {{ per_file }},
+                is_valid_utf8(content) as is_utf8_file,
+                posexplode(split(
+                    case
+                        when is_valid_utf8(content) then content
+                        else decode(cast(content as binary), 'ISO-8859-1')
+                    end,
+                    '[\n]'
+                )) as (line_number, split_line)
+            from (
+                select
+                    file_path,
+                    split_part(file_path, '/', 2) as topic,
+                    cast(
+                        substr(split_part(file_path, '/', 3), 11) as int
+                    ) as partition,
+                    cast(
+                        regexp_extract(file_path, '[+]([0-9]+)[.]json', 1) as bigint
+                    ) as file_start_offset,
+                    file_size,
+                    landed_at,
+                    content
+                from (
+                    {%- if new_files %}
+                    select
+                        substring_index(
+                            url_decode(replace(_metadata.file_path, '+', '%2B')), '/', -4
+                        ) as file_path,
+                        _metadata.file_size as file_size,
+                        date_trunc('second', _metadata.file_modification_time) as landed_at,
+                        value as content
+                    from {{ spark_landing(record_type, 'text', ', wholetext = true') }}
+                    {%- if is_incremental() %}
+                    where
+                        _metadata.file_path in (
+                            '{{ new_files | join("',\n                            '") }}'
+                        )
+                    {%- endif %}
+                    {%- else %}
+                    select
+                        cast(null as string) as file_path,
+                        cast(null as bigint) as file_size,
+                        cast(null as timestamp) as landed_at,
+                        cast(null as string) as content
+                    where false
+                    {%- endif %}
+                ) as files
+                where rlike(file_path, '{{ landed_file_pattern(record_type) }}')
+            ) as texts
+        ) as split_files
+    ) as file_lines
+    where {{ trim_text('line') }} <> ''
 {%- endmacro %}
 
 {# When the newest file of a record type was landed, for `dbt source freshness`. #}

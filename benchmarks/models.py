@@ -1,0 +1,338 @@
+"""How long the models take, against bare passes over the same files in the same run.
+
+Run by `make bench`. Prints one table of medians with their spread and the ratios that
+matter; asserts nothing. `--events` sets the size, `--rounds` the repetitions.
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+FIELDS = {
+    "pin": {
+        "index": "BIGINT",
+        "unique_id": "VARCHAR",
+        "title": "VARCHAR",
+        "description": "VARCHAR",
+        "poster_name": "VARCHAR",
+        "follower_count": "VARCHAR",
+        "tag_list": "VARCHAR",
+        "is_image_or_video": "VARCHAR",
+        "image_src": "VARCHAR",
+        "downloaded": "INTEGER",
+        "save_location": "VARCHAR",
+        "category": "VARCHAR",
+    },
+    "geo": {
+        "ind": "BIGINT",
+        "timestamp": "TIMESTAMP",
+        "latitude": "DOUBLE",
+        "longitude": "DOUBLE",
+        "country": "VARCHAR",
+    },
+    "user": {
+        "ind": "BIGINT",
+        "first_name": "VARCHAR",
+        "last_name": "VARCHAR",
+        "age": "INTEGER",
+        "date_joined": "TIMESTAMP",
+    },
+}
+
+
+@dataclass
+class Timing:
+    """Seconds of each round, and the peak memory of the slowest child in MiB."""
+
+    seconds: list[float]
+    mebibytes: int = 0
+
+    @property
+    def median(self) -> float:
+        """The middle round."""
+        return statistics.median(self.seconds)
+
+    def __str__(self) -> str:
+        """Median and spread."""
+        spread = f"{min(self.seconds):.1f}-{max(self.seconds):.1f}"
+        return f"{self.median:.1f} ({spread})"
+
+
+class Bench:
+    """A landing of made-up events, and everything that reads it."""
+
+    def __init__(self, folder: Path, events: int) -> None:
+        """Work in `folder`; the landing there is kept for the next run."""
+        self.folder = folder
+        self.events = events
+        self.landing = folder / f"landing-{events}"
+        self.extra = folder / f"extra-{events}"
+        self.database = folder / "bench.duckdb"
+
+    def call(self, *command: str, landing: Path | None = None) -> tuple[float, int]:
+        """Run a command; return its seconds and peak memory in MiB."""
+        env = {
+            **os.environ,
+            "LANDING": str(landing or self.landing),
+            "DUCKDB_PATH": str(self.database),
+            "DBT_TARGET": "duckdb",
+            "DBT_TARGET_PATH": str(self.folder / "target"),
+            "DBT_LOG_PATH": str(self.folder / "logs"),
+        }
+        started = time.monotonic()
+        child = subprocess.Popen(
+            [str(BIN / command[0]), *command[1:]],
+            cwd=ROOT,
+            env=env,
+            stdout=subprocess.DEVNULL,
+        )
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode:
+            raise SystemExit(f"{' '.join(command)} failed: see {self.folder / 'logs'}")
+        return time.monotonic() - started, usage.ru_maxrss // 1024
+
+    def prepare(self) -> None:
+        """Land the events, and keep another 1 % of them apart."""
+        if self.extra.exists():
+            return
+        whole = self.folder / "sample"
+        more = self.events // 100
+        for folder, events in ((whole, self.events), (self.folder / "more", more)):
+            self.call("ingest", "sample", "--events", str(events), "--out", str(folder))
+        options = ("--user-id", "bench", "--source")
+        self.call(
+            *("ingest", "emit", "landing", *options, str(whole)),
+            *("--landing", str(self.landing)),
+        )
+        renumber(self.folder / "more", self.events)
+        self.call(
+            *("ingest", "emit", "landing", *options, str(self.folder / "more")),
+            *("--landing", str(self.folder / "more-landing")),
+        )
+        shutil.rmtree(whole)
+        (self.folder / "more-landing" / "topics").rename(self.extra)
+
+    def files(self, record_type: str) -> str:
+        """Return a glob of the landed files of a record type."""
+        return f"{self.landing}/topics/bench.{record_type}/*/*.json"
+
+    def add(self) -> None:
+        """Put the other 1 % beside what is landed, in new files."""
+        for path in self.extra.glob("*/*/*.json"):
+            topic, partition = path.parts[-3:-1]
+            name = f"{topic}+0+{self.events:010d}.json"
+            shutil.copy(path, self.landing / "topics" / topic / partition / name)
+
+    def take_back(self) -> None:
+        """Undo `add`."""
+        for path in self.landing.glob(f"topics/*/*/*+{self.events:010d}.json"):
+            path.unlink()
+
+
+def renumber(folder: Path, first: int) -> None:
+    """Give the events of a sample other numbers, from `first` on."""
+    for record_type, fields in FIELDS.items():
+        key = next(iter(fields))
+        path = folder / f"{record_type}.jsonl"
+        lines = path.read_text("utf-8").splitlines(keepends=True)
+        start = f'{{"{key}":'
+        path.write_text(
+            "".join(
+                f"{start}{first + number}{line[line.index(',') :]}"
+                for number, line in enumerate(lines)
+            ),
+            "utf-8",
+        )
+
+
+def bare_duckdb(bench: Bench) -> None:
+    """Read the files with a given schema into three tables, nothing else."""
+    import duckdb
+
+    path = bench.folder / "bare.duckdb"
+    path.unlink(missing_ok=True)
+    with duckdb.connect(str(path)) as connection:
+        for record_type, fields in FIELDS.items():
+            columns = ", ".join(f"'{k}': '{v}'" for k, v in fields.items())
+            connection.execute(
+                f"create table {record_type} as from read_json("
+                f"'{bench.files(record_type)}', format='newline_delimited', "
+                f"columns={{{columns}}})"
+            )
+
+
+def polars_to_parquet(bench: Bench) -> None:
+    """Read them with Polars, write Parquet."""
+    import polars as pl
+
+    types = {
+        "BIGINT": pl.Int64,
+        "INTEGER": pl.Int32,
+        "DOUBLE": pl.Float64,
+        "VARCHAR": pl.String,
+        "TIMESTAMP": pl.String,
+    }
+    for record_type, fields in FIELDS.items():
+        pl.scan_ndjson(
+            bench.files(record_type), schema={k: types[v] for k, v in fields.items()}
+        ).sink_parquet(bench.folder / f"{record_type}.parquet")
+
+
+def bare_chdb(bench: Bench) -> None:
+    """Read them with chDB, write Parquet."""
+    import chdb
+
+    types = {
+        "BIGINT": "Int64",
+        "INTEGER": "Int32",
+        "DOUBLE": "Float64",
+        "VARCHAR": "String",
+        "TIMESTAMP": "String",
+    }
+    for record_type, fields in FIELDS.items():
+        columns = ", ".join(f"`{k}` {types[v]}" for k, v in fields.items())
+        target = bench.folder / f"{record_type}.chdb.parquet"
+        target.unlink(missing_ok=True)
+        chdb.query(
+            f"insert into function file('{target}', Parquet) select * from "
+            f"file('{bench.files(record_type)}', JSONEachRow, '{columns}')"
+        )
+
+
+RIVALS: dict[str, Callable[[Bench], None]] = {
+    "bare DuckDB": bare_duckdb,
+    "chDB": bare_chdb,
+    "Polars": polars_to_parquet,
+}
+
+
+def rival(bench: Bench, name: str) -> float:
+    """Return the seconds a rival takes in a process of its own, start-up aside.
+
+    Linux counts the peak memory of a parent as its child's: this one stays small.
+    """
+    done = subprocess.run(
+        [sys.executable, __file__, "--rival", name, "--events", str(bench.events)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return float(done.stdout.split()[-1])
+
+
+def measure(bench: Bench, rounds: int) -> dict[str, Timing]:
+    """Time everything `rounds` times, in turn, so that noise falls on all alike."""
+    names = (*RIVALS, "empty", "full", "one", "none", "small")
+    timings = {name: Timing([]) for name in names}
+    empty, small = bench.folder / "empty", bench.folder / "small"
+    (empty / "topics").mkdir(parents=True, exist_ok=True)
+    make_small_files(small)
+
+    def dbt(name: str, *options: str, landing: Path | None = None) -> None:
+        seconds, mebibytes = bench.call("dbt", "-q", "run", *options, landing=landing)
+        timings[name].seconds.append(seconds)
+        timings[name].mebibytes = max(timings[name].mebibytes, mebibytes)
+
+    bench.call("dbt", "-q", "seed")
+    for _ in range(rounds):
+        for name in RIVALS:
+            timings[name].seconds.append(rival(bench, name))
+        bench.call("dbt", "-q", "run", "--full-refresh", landing=empty)
+        dbt("empty", landing=empty)
+        dbt("full", "--full-refresh")
+        bench.add()
+        dbt("one")
+        dbt("none")
+        bench.take_back()
+        bench.call("dbt", "-q", "run", "--full-refresh", landing=small)
+        dbt("small", landing=small)
+    return timings
+
+
+def make_small_files(landing: Path, files: int = 100_000) -> None:
+    """Land `files` files of one record, as a sink that flushes too often does."""
+    if landing.exists():
+        return
+    for record_type, fields in FIELDS.items():
+        key = next(iter(fields))
+        folder = landing / "topics" / f"small.{record_type}" / "partition=0"
+        folder.mkdir(parents=True)
+        other = list(fields)[-1]
+        for number in range(files // 3):
+            (folder / f"small.{record_type}+0+{number:010d}.json").write_text(
+                f'{{"{key}":{number},"{other}":"x"}}\n'
+            )
+
+
+def report(timings: dict[str, Timing], events: int) -> None:
+    """Print the table and the ratios."""
+    own = timings["empty"].median
+    labels = {
+        "bare DuckDB": "bare DuckDB pass into three tables",
+        "chDB": "chDB to Parquet",
+        "Polars": "Polars to Parquet",
+        "empty": "dbt run, empty landing (dbt's own time)",
+        "full": "dbt run --full-refresh",
+        "one": "dbt run, +1 % of new events in new files",
+        "none": "dbt run, nothing new",
+        "small": "dbt run, nothing new, 100,000 small files",
+    }
+    table = Table(title=f"{events:,} events, {3 * events:,} records")
+    for column in ("what", "seconds (spread)", "beyond dbt's own", "peak MiB"):
+        table.add_column(column, justify="left" if column == "what" else "right")
+    for name, timing in timings.items():
+        through_dbt = timing.mebibytes > 0
+        table.add_row(
+            labels[name],
+            str(timing),
+            f"{timing.median - own:.1f}" if through_dbt else "",
+            str(timing.mebibytes) if through_dbt else "",
+        )
+    console = Console()
+    console.print(table)
+    full = timings["full"].median - own
+    console.print(
+        f"full refresh / bare DuckDB pass: {full / timings['bare DuckDB'].median:.2f} "
+        "(3 or less is wanted)"
+    )
+    console.print(
+        f"+1 % / full refresh: {(timings['one'].median - own) / full:.1%} "
+        "(10 % or less is wanted)"
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, nargs="+", default=[100_000, 1_000_000])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rival", choices=RIVALS, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    folder = ROOT / "data" / "bench"
+    folder.mkdir(parents=True, exist_ok=True)
+    if options.rival:
+        started = time.monotonic()
+        RIVALS[options.rival](Bench(folder, options.events[0]))
+        Console().print(time.monotonic() - started)
+        return
+    for events in options.events:
+        bench = Bench(folder, events)
+        bench.prepare()
+        report(measure(bench, options.rounds), events)
+
+
+if __name__ == "__main__":
+    main()
