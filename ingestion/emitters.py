@@ -13,7 +13,7 @@ from functools import partial
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
 import orjson
 
@@ -108,18 +108,6 @@ class Cursor:
     def same_sequence(self, other: Self) -> bool:
         """Tell whether both are of the same rows from the same place."""
         return self.same_rows(other) and self.location == other.location
-
-
-class Emitter(Protocol):
-    """What a run needs of a destination, whichever transport it uses."""
-
-    position: int
-
-    def emit(self, rows: Iterable[bytes | None]) -> int:
-        """Take rows over and return how many; None is a row that was set aside."""
-
-    def flush(self, *, due: bool = False) -> None:
-        """Have all rows taken acknowledged; with `due`, only if they waited long."""
 
 
 class LandingEmitter:

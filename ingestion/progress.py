@@ -59,9 +59,10 @@ class Bar(Progress):
 class Lines(Progress):
     """A line every few seconds: text on standard error, or JSON on standard output."""
 
-    def __init__(self, *, json: bool) -> None:
-        """Begin the clock: a run that ends within seconds writes no line."""
+    def __init__(self, *, json: bool, every: float = _SECONDS_BETWEEN_LINES) -> None:
+        """Begin the clock: a run that ends within `every` seconds writes no line."""
         self._json = json
+        self._every = every
         self._name, self._done = "", 0
         self._total: int | None = None
         self._told = time.monotonic()
@@ -76,7 +77,7 @@ class Lines(Progress):
     def advance(self, steps: int) -> None:
         """Count, and write a line when the last one is some seconds old."""
         self._done += steps
-        if time.monotonic() - self._told >= _SECONDS_BETWEEN_LINES:
+        if time.monotonic() - self._told >= self._every:
             self._told = time.monotonic()
             self._tell()
 

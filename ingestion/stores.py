@@ -245,7 +245,9 @@ class DirectoryStore:
         if not (above and path.is_dir()):
             self._folder(path.parent)
             self._files.make_folder(path)
-            self._files.sync_folder(path.parent)
+            outside = (PermissionError,) if path == self.root else ()
+            with suppress(*outside):  # a landing may lie where we may not look around
+                self._files.sync_folder(path.parent)
         self._durable.add(path)
 
     # --- links ---------------------------------------------------------------------

@@ -261,6 +261,16 @@ def test_missing_permission_is_one_sentence(open_folder: Path, locked: str) -> N
     assert output.count("\n") == 1
 
 
+def test_a_landing_may_lie_in_a_folder_that_cannot_be_listed(open_folder: Path) -> None:
+    source = write_source(open_folder / "source")
+    landing = open_folder / "landing"
+    landing.mkdir()
+    landing.chmod(0o777)
+    open_folder.chmod(0o711)
+    code, output = in_child(lambda: emit(source, landing), become_nobody)
+    assert (code, "9 records landed" in output) == (0, True)
+
+
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_lands_what_was_taken_and_says_so(
     source: Path, landing: Path, signum: int
