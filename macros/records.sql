@@ -43,9 +43,8 @@
     case
         when
             json_array_length({{ line }}) = 1
-            and {{ starts_with("trim(get_json_object(" ~ line ~ ", '$[0]'))", '{') }}
-            and json_object_keys(get_json_object({{ line }}, '$[0]')) is not null
-            then get_json_object({{ line }}, '$[0]')
+            and {{ starts_with("get_json_object(" ~ line ~ ", '$[0]')", '{') }}
+            then substr({{ trim_text(line) }}, 2, length({{ trim_text(line) }}) - 2)
     end
 {%- endmacro %}
 
@@ -94,7 +93,7 @@
 {%- endmacro %}
 
 {% macro spark__is_json(text) -%}
-    (get_json_object({{ text }}, '$') is not null)
+    (try_parse_json({{ text }}) is not null)
 {%- endmacro %}
 
 {# True where a JSON object names one of the fields, even as null. #}
