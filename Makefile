@@ -18,8 +18,11 @@ PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
 help: ## Print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
 
-setup: .venv/run.done profiles.yml ## Make .venv and profiles.yml
-	@mkdir -p "$$(dirname '$(DUCKDB_PATH)')"
+setup: .venv/run.done profiles.yml $(DUCKDB_PATH) ## Make .venv, profiles.yml and an empty database
+
+$(DUCKDB_PATH): | .venv/run.done profiles.yml
+	@mkdir -p '$(@D)'
+	@dbt --quiet seed
 
 .venv/run.done: requirements/run.txt pyproject.toml
 	@echo "Setting up .venv"

@@ -38,17 +38,26 @@
 {%- endmacro %}
 
 {% macro default__landed_files(record_type) -%}
-    {%- set root = landing_root() -%}
     select
         filename as full_path,
-        substr(filename, {{ root | length + 2 }}) as file_path,
+        {{ below_root('filename') }} as file_path,
         cast(size as bigint) as file_size,
         cast(last_modified as timestamp) as landed_at
-    from read_blob('{{ root }}/{{ landed_folder(record_type) }}/*/partition=*/*.json*')
-    where regexp_matches(
-        substr(filename, {{ root | length + 2 }}),
+    from read_blob({{ landed_paths(record_type) }})
+{%- endmacro %}
+
+{# An array of the full paths of all files of a record type (DuckDB). #}
+{% macro landed_paths(record_type) -%}
+    landed_paths(
+        '{{ landing_root() }}',
+        '{{ landed_folder(record_type) }}',
         '{{ landed_file_pattern(record_type) }}'
     )
+{%- endmacro %}
+
+{# A full path without the landing's root (DuckDB). #}
+{% macro below_root(full_path) -%}
+    substr({{ full_path }}, {{ landing_root() | length + 2 }})
 {%- endmacro %}
 
 {% macro spark__landed_files(record_type) -%}
@@ -101,18 +110,13 @@
 {%- endmacro %}
 
 {% macro default__note_new_files(record_type) -%}
-    {%- set root = landing_root() -%}
     set variable new_{{ record_type }}_files = coalesce((
-        select list('{{ root }}/' || file_path order by file_path)
-        from (
-            select unnest(landed_paths(
-                '{{ root }}',
-                '{{ landed_folder(record_type) }}',
-                '{{ landed_file_pattern(record_type) }}'
-            )) as file_path
-        ) as landed
+        select list(full_path order by full_path)
+        from (select unnest({{ landed_paths(record_type) }}) as full_path) as landed
         {%- if is_incremental() %}
-        where file_path not in (select stored.file_path from {{ this }} as stored)
+        where {{ below_root('full_path') }} not in (
+            select stored.file_path from {{ this }} as stored
+        )
         {%- endif %}
     ), []::varchar[])
 {%- endmacro %}
@@ -132,7 +136,6 @@
 {%- endmacro %}
 
 {% macro default__landed_lines(record_type) -%}
-    {%- set root = landing_root() -%}
     {%- set per_file = [
         'topic', 'partition', 'file_path', 'file_start_offset', 'file_size', 'landed_at'
     ] | join(', ') -%}
@@ -169,7 +172,7 @@
                     ) as file_start_offset
                 from (
                     select
-                        substr(filename, {{ root | length + 2 }}) as file_path,
+                        {{ below_root('filename') }} as file_path,
                         cast(size as bigint) as file_size,
                         cast(last_modified as timestamp) as landed_at,
                         case

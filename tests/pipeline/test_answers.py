@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from ingestion.answers import trace
+
 if TYPE_CHECKING:
     from conftest import Pipeline
 
 Row = tuple[Any, ...]
 Answers = dict[str, list[Row]]
+USER_ID = "12a740a19697"
 KEYS = {"pin": "index", "geo": "ind", "user": "ind"}
 
 
@@ -42,17 +45,42 @@ def test_make_run_on_the_real_records_gives_exactly_the_answers(
     assert "Nothing new" in again.stdout
     assert pipeline.everything() == before
 
-    traced = pipeline.ingest("trace", "7528")
-    line = 1 + next(
-        number
-        for number, text in enumerate((real_folder / "pin.jsonl").open())
-        if json.loads(text)["index"] == 7528  # noqa: PLR2004
+    traced = pipeline.call("make", "--no-print-directory", "trace", "EVENT=7528")
+
+    assert traced.returncode == 0, traced.stderr
+    assert "newest" in traced.stdout
+
+
+def test_a_trace_names_every_copy_and_what_became_of_it(
+    pipeline: "Pipeline", real_records: dict[str, list[str]]
+) -> None:
+    number, pin = next(
+        (number, line)
+        for number, line in enumerate(real_records["pin"])
+        if json.loads(line)["index"] == 7528
     )
-    joined = "".join(re.findall(r"[^\s│]+", traced))
-    assert f"+0000000000.json:{line}" in joined.replace("newest", "") or (
-        f":{line}" in joined
-    )
-    assert "newest" in traced
+    for record_type, lines in real_records.items():
+        pipeline.land(record_type, 0, lines)
+    pipeline.land("pin", 494, ["", pin])
+    pipeline.land("user", 494, ['{"ind": 7528, "title": "of a pin"}'])
+    pipeline.dbt("seed")
+    pipeline.dbt("run")
+
+    found = trace(pipeline.database, 7528)
+
+    at = f"topics/{USER_ID}.%s/partition=0/{USER_ID}.%s+0+0000000%03d.json"
+    assert [(copy.file_path, copy.line, copy.verdict) for copy in found.copies] == [
+        (at % ("pin", "pin", 0), number + 1, "superseded by a newer copy"),
+        (at % ("pin", "pin", 494), 2, "newest"),
+        (at % ("geo", "geo", 0), number + 1, "newest"),
+        (at % ("user", "user", 0), number + 1, "newest"),
+        (at % ("user", "user", 494), 1, "rejected: foreign"),
+    ]
+    assert found.post is not None
+    assert found.user is not None
+    user = json.loads(real_records["user"][number])
+    assert found.post["category"] == json.loads(pin)["category"]
+    assert found.user["last_name"] == user["last_name"]
 
 
 def test_replays_late_parts_and_killed_runs_give_the_same_tables_as_a_full_refresh(
