@@ -171,7 +171,7 @@
                 '^([0-9]{1,9}|[0-9]{1,3}(,[0-9]{3}){1,2})([.][0-9]{1,9})?[kKmMbB]?$'
             ) }}
             then cast(
-                round(cast({{ number }} as decimal(28, 9)) * {{ multiplier }}) as bigint
+                round(cast({{ number }} as decimal(27, 9)) * {{ multiplier }}) as bigint
             )
         when {{ matches(text, '^([0-9]{10,18}|[0-9]{1,3}(,[0-9]{3}){3,5})$') }}
             then cast({{ number }} as bigint)

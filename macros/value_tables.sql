@@ -16,7 +16,9 @@
 {% macro value_literal(value) -%}
     {%- if value is none -%} null
     {%- elif value is string -%}
-        {{ dbt.string_literal(dbt.escape_single_quotes(value)) }}
+        {#- What a backslash in a literal means differs between engines. -#}
+        {{ dbt.string_literal(dbt.escape_single_quotes(value))
+            | replace('\\', "' || chr(92) || '") }}
     {%- else -%} {{ value }}
     {%- endif -%}
 {%- endmacro %}
