@@ -4,12 +4,12 @@
     a loaded file that changed or is gone, and for one that was landed ten minutes
     before this run, or longer ago, holds more than blank lines and was not loaded.
 #}
-{% set started_before = run_started_at - modules.datetime.timedelta(minutes=10) %}
-{% set bases = {
-    'pin': ref('base_pinterest__pins'),
-    'geo': ref('base_pinterest__geolocations'),
-    'user': ref('base_pinterest__users'),
-} %}
+{% set started_before =
+    (run_started_at - modules.datetime.timedelta(minutes=10)).strftime('%Y-%m-%d %H:%M:%S') %}
+{% set pins = ref('base_pinterest__pins') %}
+{% set geolocations = ref('base_pinterest__geolocations') %}
+{% set users = ref('base_pinterest__users') %}
+{% set bases = {'pin': pins, 'geo': geolocations, 'user': users} %}
 
 {% set compared_files %}
     {%- for record_type, base in bases.items() %}
@@ -34,9 +34,7 @@
     where
         (
             loaded.file_path is null
-            and landed.landed_at < timestamp '{{
-                started_before.strftime("%Y-%m-%d %H:%M:%S")
-            }}'
+            and landed.landed_at < timestamp '{{ started_before }}'
         )
         or landed.file_path is null
         or loaded.file_size <> landed.file_size
@@ -46,7 +44,7 @@
 {% endset %}
 
 {% set problems = [] %}
-{% if execute and load_relation(bases['user']) is not none %}
+{% if execute and load_relation(users) is not none %}
     {% for row in run_query(compared_files).rows %}
         {% do problems.append(row.values() | list) %}
     {% endfor %}

@@ -19,13 +19,13 @@ counts as (
     select
         'posts by category over years' as identity,
         coalesce(sum(category_count), 0) as counted,
-        (select with_category_and_time from posts) as expected
+        (select posts.with_category_and_time from posts) as expected
     from {{ ref('rpt_category_counts_by_year') }}
     union all
     select
         'posts by category over months' as identity,
         coalesce(sum(category_count), 0) as counted,
-        (select with_category_and_time from posts) as expected
+        (select posts.with_category_and_time from posts) as expected
     from {{ ref('rpt_category_counts_by_month') }}
     union all
     select
@@ -37,7 +37,7 @@ counts as (
     select
         'unidentified posts' as identity,
         sum(unidentified_count) as counted,
-        (select without_user from posts) as expected
+        (select posts.without_user from posts) as expected
     from {{ ref('rpt_event_health') }}
     {%- for record_type, plural, posts_with in [
         ('pin', 'pins', 'with_pin'),
@@ -57,7 +57,7 @@ counts as (
     select
         '{{ record_type }}: newest = posts with the part' as identity,
         coalesce(sum(newest_count), 0) as counted,
-        (select {{ posts_with }} from posts) as expected
+        (select posts.{{ posts_with }} from posts) as expected
     from {{ ref('rpt_pipeline_health') }}
     where record_type = '{{ record_type }}'
     union all

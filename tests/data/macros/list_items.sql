@@ -37,23 +37,37 @@ actual_items as (
 ),
 
 missing_items as (
-    select * from expected_items
+    select
+        written,
+        item
+    from expected_items
     except
-    select * from actual_items
+    select
+        written,
+        item
+    from actual_items
 ),
 
 surplus_items as (
-    select * from actual_items
+    select
+        written,
+        item
+    from actual_items
     except all
-    select * from expected_items
+    select
+        written,
+        item
+    from expected_items
 )
 
 select
     'missing' as difference,
-    missing_items.*
+    written,
+    item
 from missing_items
 union all
 select
     'surplus' as difference,
-    surplus_items.*
+    written,
+    item
 from surplus_items

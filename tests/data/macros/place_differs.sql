@@ -1,46 +1,32 @@
 {# Each column of a place counts, also where the part was not there before. #}
-{% set parts = ['pin', 'geolocation', 'user'] %}
+{% set columns = {'what_moved': 'string'} %}
+{% set stored = ['nothing'] %}
+{% for part in ['pin', 'geolocation', 'user'] %}
+{% for column in place_columns() %}
+{% do columns.update({part ~ '_' ~ column: 'string'}) %}
+{% do stored.append(none if part == 'geolocation' else '1') %}
+{% endfor %}
+{% endfor %}
+{% set moved = [stored] %}
+{% for name in columns %}
+{% if not loop.first %}
+{% do moved.append([name] + stored[1:loop.index0] + ['2'] + stored[loop.index:]) %}
+{% endif %}
+{% endfor %}
 
 with
 
-stored as (
-    select
-        {%- for part in parts %}
-        't' as {{ part }}_topic,
-        0 as {{ part }}_partition,
-        {{ 'cast(null as bigint)' if part == 'user' else 0 }}
-            as {{ part }}_file_start_offset,
-        0 as {{ part }}_line_number{{ "," if not loop.last }}
-        {%- endfor %}
+stored_posts as (
+    {{ value_table(columns, [stored]) }}
 ),
 
-moved as (
-    select
-        'nothing' as what_moved,
-        stored.*
-    from stored
-    {%- for part in parts %}
-    {%- for column in place_columns() %}
-    union all
-    select
-        '{{ part }}_{{ column }}' as what_moved
-        {%- for other_part in parts %}
-        {%- for other_column in place_columns() %},
-        {%- if part == other_part and column == other_column %}
-        {{ "'u'" if column == 'topic' else 1 }} as {{ part }}_{{ column }}
-        {%- else %}
-        {{ other_part }}_{{ other_column }}
-        {%- endif %}
-        {%- endfor %}
-        {%- endfor %}
-    from stored
-    {%- endfor %}
-    {%- endfor %}
+moved_posts as (
+    {{ value_table(columns, moved) }}
 )
 
-select moved.what_moved
-from moved
-cross join stored
+select moved_posts.what_moved
+from moved_posts
+cross join stored_posts
 where
-    (moved.what_moved <> 'nothing')
-    is distinct from ({{ place_differs('moved', 'stored') }})
+    (moved_posts.what_moved <> 'nothing')
+    is distinct from ({{ place_differs('moved_posts', 'stored_posts') }})
