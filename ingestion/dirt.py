@@ -480,7 +480,7 @@ def _uses(connection: duckdb.DuckDBPyConnection, events: int) -> dict[int, Use]:
     for view, kinds in (("regular_events", HARMLESS), ("single_events", HARMFUL)):
         limit = len(kinds) * -(-events // EVENTS_PER_USE)
         rows = connection.execute(
-            f"select event from {view} limit $limit",  # noqa: S608  # names above
+            f"select event from {view} limit $limit",
             {"limit": limit},
         ).fetchall()
         for place, (event,) in enumerate(rows):

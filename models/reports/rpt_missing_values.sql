@@ -2,14 +2,21 @@
 
 with
 
-{% set bases = {'pin': 'pins', 'geo': 'geolocations', 'user': 'users'} -%}
-{% for record_type in bases %}
+{% set plurals = {'pin': 'pins', 'geo': 'geolocations', 'user': 'users'} -%}
+{% for record_type, plural in plurals.items() %}
 {{ record_type }}_missing as (
     {{ missing_values_of(record_type) }}
 ),
+
+{{ record_type }}_records as (
+    select copies.*
+    from {{ ref('base_pinterest__' ~ plural) }} as copies
+    inner join {{ ref('int_newest_' ~ plural) }} as newest
+        on {{ is_same_place('copies', 'newest') }}
+),
 {% endfor %}
 value_counts as (
-    {%- for record_type, base in bases.items() %}
+    {%- for record_type in plurals %}
     {%- set outer_loop = loop %}
     {%- for field in record_fields(record_type)[1:] %}
     {%- set value = known_text('records.' ~ field, record_type ~ '_missing.' ~ field) %}
@@ -18,9 +25,8 @@ value_counts as (
         '{{ field }}' as column_name,
         {{ value }} as known_value,
         count(*) as value_count
-    from {{ ref('base_pinterest__' ~ base) }} as records
+    from {{ record_type }}_records as records
     cross join {{ record_type }}_missing
-    where records.reject_reason is null
     group by {{ value }}
     {{ "union all" if not (loop.last and outer_loop.last) }}
     {%- endfor %}

@@ -1,0 +1,142 @@
+"""The machine: what incremental runs meet, and that a full refresh agrees."""
+
+import gzip
+import json
+from typing import TYPE_CHECKING
+
+import duckdb
+
+if TYPE_CHECKING:
+    from conftest import Pipeline
+
+
+def pin(number: int, category: str) -> str:
+    return json.dumps({"index": number, "category": category, "poster_name": "p"})
+
+
+def geo(number: int, country: str, day: int = 1) -> str:
+    posted_at = f"2020-01-{day:02d} 00:00:00"
+    return json.dumps({"ind": number, "timestamp": posted_at, "country": country})
+
+
+def user(number: int, name: str, age: int = 30) -> str:
+    joined = "2016-01-01T00:00:00"
+    return json.dumps(
+        {
+            "ind": number,
+            "first_name": name,
+            "last_name": "x",
+            "age": age,
+            "date_joined": joined,
+        }
+    )
+
+
+def test_each_run_heals_what_came_late_or_died_and_agrees_with_a_full_refresh(
+    pipeline: "Pipeline",
+) -> None:
+    def categories() -> dict[int, str]:
+        return dict(pipeline.rows("fct_posts", "post_id, category"))
+
+    def people() -> list[str]:
+        return [name for (name,) in pipeline.rows("dim_users", "first_name")]
+
+    pipeline.land("pin", 100, [pin(1, "new"), pin(2, "only")])
+    pipeline.land("geo", 0, [geo(1, "Chad"), geo(2, "Peru")])
+    pipeline.land("user", 0, [user(1, "Ann"), user(2, "Bob")])
+    pipeline.dbt("seed")
+    pipeline.dbt("run")
+    assert categories() == {1: "new", 2: "only"}
+    assert people() == ["Ann", "Bob"]
+
+    # An older copy arrives in a later load, and a person turns out to be another.
+    pipeline.land("pin", 0, [pin(1, "old"), pin(3, "late")])
+    pipeline.land("user", 2, [user(2, "Cid")])
+    pipeline.dbt("run")
+    assert categories() == {1: "new", 2: "only", 3: "late"}
+    assert people() == ["Ann", "Cid"]
+
+    # All clocks were ahead until now: this run starts before everything it finds.
+    with duckdb.connect(str(pipeline.database)) as connection:
+        for table in pipeline_tables_with_load_times(connection):
+            connection.execute(
+                f"update {table} set loaded_at = loaded_at + interval 10 year"
+            )
+    pipeline.land("pin", 200, [pin(2, "newest")])
+    pipeline.land("geo", 2, [geo(3, "Fiji")])
+    pipeline.dbt("run")
+    assert categories() == {1: "new", 2: "newest", 3: "late"}
+
+    # A base model alone is fully refreshed, with a new file; later the rest runs.
+    pipeline.land("pin", 300, [pin(3, "refreshed")])
+    pipeline.dbt("run", "--select", "base_pinterest__pins", "--full-refresh")
+    pipeline.dbt("build")
+    assert categories() == {1: "new", 2: "newest", 3: "refreshed"}
+
+    in_runs = pipeline.everything()
+    pipeline.dbt("build", "--full-refresh")
+    assert pipeline.everything() == in_runs
+
+
+def pipeline_tables_with_load_times(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    return [
+        name
+        for (name,) in connection.execute(
+            "select table_name from duckdb_columns() join duckdb_tables() "
+            "using (table_name) where column_name = 'loaded_at'"
+        ).fetchall()
+    ]
+
+
+def test_files_of_other_sinks_compressed_or_broken_are_read_line_by_line(
+    pipeline: "Pipeline",
+) -> None:
+    pipeline.land(
+        "pin",
+        0,
+        [
+            pin(1, "plain"),
+            b"",
+            b'{"index": 2, "category": "caf\xe9"}',  # Latin-1, not UTF-8
+            b'{"index": 3, "category": "crlf"}\r',
+            b'  [{"index": "4", "category": "listed"}] ',
+            b'[{"index": 5}, {"index": 6}]',
+            b'{"index": 7, "title": null}',
+            b'{"index": 8}',
+            b'{"hello": "world"}',
+            b"42",
+            b'{"index": 9, "category": "cut',
+        ],
+    )
+    folder = pipeline.landing / "topics" / "streaming-x-pin" / "partition=12"
+    folder.mkdir(parents=True)
+    lines = "\n".join(pin(number, "zipped") for number in range(10, 10_010))
+    packed = folder / "streaming-x-pin+12+0000000000.json.gz"
+    packed.write_bytes(gzip.compress(lines.encode()))
+    pipeline.dbt("build")
+
+    found: dict[int, str] = dict(pipeline.rows("fct_posts", "post_id, category"))
+
+    assert {n: found.pop(n) for n in (1, 3, 4, 7)} == {
+        1: "plain",
+        3: "crlf",
+        4: "listed",
+        7: None,
+    }
+    assert found == dict.fromkeys(range(10, 10_010), "zipped")
+    rejected = pipeline.rows("rejected_records", "line_number, reason, raw_line")
+    assert rejected == [
+        (10, "not_json", '{"index": 9, "category": "cut'),
+        (2, "not_json", '{"index": 2, "category": "caf\ufffd"}'),
+        (5, "not_object", '[{"index": 5}, {"index": 6}]'),
+        (7, "foreign", '{"index": 8}'),
+        (8, "no_key", '{"hello": "world"}'),
+        (9, "not_object", "42"),
+    ]
+
+    packed.write_bytes(b"not gzip at all")
+    done = pipeline.call(
+        "dbt", "run", "--full-refresh", "--select", "base_pinterest__pins"
+    )
+    assert done.returncode != 0
+    assert f"{packed} is not readable as gzip" in done.stdout
