@@ -64,3 +64,85 @@
         _metadata.file_path in ('{{ full_paths | join("', '") }}')
         and {{ trim_text('value') }} <> ''
 {%- endmacro %}
+
+{#
+    What is wrong with the landed files, a list of [record type, path, full path,
+    problem]; `bases` are the base relations by record type. A file that was landed less
+    than ten minutes before this run is not missed yet: it may have come after the load.
+    Empty before anything was built.
+#}
+{% macro landing_problems(bases) -%}
+    {%- if not execute or load_relation(bases['user']) is none -%}
+        {{- return([]) -}}
+    {%- endif -%}
+    {%- set missed_before = run_started_at - modules.datetime.timedelta(minutes=10) -%}
+    {%- set problems -%}
+        {%- for record_type, base in bases.items() %}
+        select
+            '{{ record_type }}' as record_type,
+            coalesce(loaded.file_path, landed.file_path) as file_path,
+            landed.full_path,
+            case
+                when landed.file_path is null then 'is gone: do a full refresh'
+                when loaded.file_path is null then 'was not loaded: do a full refresh'
+                else 'changed after it was loaded: do a full refresh'
+            end as problem
+        from (
+            select distinct
+                file_path,
+                file_size,
+                landed_at
+            from {{ base }}
+        ) as loaded
+        full outer join ({{ landed_files(record_type) }}) as landed
+            on loaded.file_path = landed.file_path
+        where
+            (
+                loaded.file_path is null
+                and landed.landed_at
+                < timestamp '{{ missed_before.strftime("%Y-%m-%d %H:%M:%S") }}'
+            )
+            or landed.file_path is null
+            or loaded.file_size <> landed.file_size
+            or loaded.landed_at <> landed.landed_at
+        {{ "union all" if not loop.last }}
+        {%- endfor %}
+    {%- endset -%}
+    {%- set rows = [] -%}
+    {%- for row in run_query(problems).rows -%}
+        {%- do rows.append(row.values() | list) -%}
+    {%- endfor -%}
+    {{- return(rows) -}}
+{%- endmacro %}
+
+{#
+    Of the problems those that stay when the contents of the files that were not loaded
+    have been looked at: one with blank lines alone has nothing to load.
+#}
+{% macro remaining_problems(problems) -%}
+    {%- set columns = {
+        'record_type': 'string',
+        'file_path': 'string',
+        'full_path': 'string',
+        'problem': 'string',
+    } -%}
+    select
+        file_path,
+        problem
+    from ({{ value_table(columns, problems) }}) as problems
+    where
+        problem not like 'was not loaded%'
+        {%- for record_type in ['pin', 'geo', 'user'] %}
+        {%- set unloaded = problems
+            | selectattr(0, 'equalto', record_type)
+            | selectattr(3, 'equalto', 'was not loaded: do a full refresh')
+            | map(attribute=2)
+            | list %}
+        {%- if unloaded %}
+        or full_path in (
+            select files.full_path
+            from ({{ files_with_text(record_type, unloaded) }}) as files
+        )
+        {%- endif %}
+        {%- endfor %}
+{%- endmacro %}
