@@ -16,9 +16,10 @@
 {% macro value_literal(value) -%}
     {%- if value is none -%} null
     {%- elif value is string -%}
-        {#- What a backslash in a literal means differs between engines. -#}
-        {{ dbt.string_literal(dbt.escape_single_quotes(value))
-            | replace('\\', "' || chr(92) || '") }}
+        {#- How quotes and backslashes are escaped differs between engines. -#}
+        '{{ value
+            | replace("'", "' || chr(39) || '")
+            | replace("\\", "' || chr(92) || '") }}'
     {%- else -%} {{ value }}
     {%- endif -%}
 {%- endmacro %}
