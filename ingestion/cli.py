@@ -520,7 +520,15 @@ def published_option(command: Callable[..., None]) -> Callable[..., None]:
 @main.command()
 @database_option
 @published_option
-def publish(database: Path, published: Path) -> None:
+@click.option(
+    "--target-path",
+    type=click.Path(path_type=Path),
+    envvar="DBT_TARGET_PATH",
+    default="target",
+    show_default=True,
+    help="Where dbt left the manifest, for descriptions ($DBT_TARGET_PATH).",
+)
+def publish(database: Path, published: Path, target_path: Path) -> None:
     """Copy marts and reports of a green build to the file that readers open.
 
     A build keeps readers out of its own file; this one changes by a rename.
@@ -531,7 +539,7 @@ def publish(database: Path, published: Path) -> None:
     """  # noqa: D301
     from ingestion.answers import publish as publish_tables
 
-    tables = publish_tables(database, published, Path("target/manifest.json"))
+    tables = publish_tables(database, published, target_path / "manifest.json")
     click.echo(f"{tables} tables published in {published}.")
 
 

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,10 @@ class Pipeline:
                 connection.execute(f"select {columns} from {table}").fetchall(), key=str
             )
 
+    def columns(self, table: str) -> list[str]:
+        with duckdb.connect(str(self.database), read_only=True) as connection:
+            return connection.table(table).columns
+
     def tables(self) -> list[str]:
         with duckdb.connect(str(self.database), read_only=True) as connection:
             return [
@@ -104,9 +108,14 @@ def pipeline(tmp_path: Path) -> Pipeline:
     return Pipeline(tmp_path)
 
 
-@pytest.fixture
-def new_pipeline(tmp_path: Path) -> Callable[[str], Pipeline]:
-    return lambda name: Pipeline(tmp_path / name)
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    """The sample, landed, built, published and documented."""
+    pipeline = Pipeline(tmp_path_factory.mktemp("built"))
+    pipeline.emit(Path("sample"))
+    pipeline.dbt("build")
+    pipeline.ingest("publish")
+    return pipeline
 
 
 @pytest.fixture(scope="session")
