@@ -58,7 +58,13 @@ def opened(database: Path, *, build: str) -> Iterator[duckdb.DuckDBPyConnection]
             ) from error
         raise StopError(f"{database} cannot be opened: {error}") from error
     with connection:
-        yield connection
+        try:
+            yield connection
+        except duckdb.CatalogException as error:
+            raise StopError(
+                f"{database} lacks a table ({str(error).splitlines()[0]}): {build} "
+                "makes it."
+            ) from error
 
 
 def publish(database: Path, published: Path, manifest: Path) -> int:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-# The suite itself, what `test_answers` runs, what is no test, and a matter of the shell.
+# The suite itself, what `test_answers` runs, no test, and a matter of the shell.
 RUN_ELSEWHERE = {"make test", "make run", "make bench", "source .venv/bin/activate"}
 
 
