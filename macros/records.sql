@@ -40,11 +40,13 @@
 {%- endmacro %}
 
 {% macro spark__only_object(line) -%}
+    {%- set text = trim_text(line) -%}
     case
         when
             json_array_length({{ line }}) = 1
             and {{ starts_with("get_json_object(" ~ line ~ ", '$[0]')", '{') }}
-            then substr({{ trim_text(line) }}, 2, length({{ trim_text(line) }}) - 2)
+            and {{ is_json(text) }}
+            then substr({{ text }}, 2, length({{ text }}) - 2)
     end
 {%- endmacro %}
 
@@ -69,18 +71,75 @@
 {%- endmacro %}
 
 {% macro spark__parse_record(object, record_type) -%}
-    {%- set record -%}
-        from_json(
+    {#-
+        The lambda names the record, so that it is read once. `from_json` stops at the
+        end of the object and takes half of a surrogate pair: either is looked for only
+        where the first closing brace is not the end, or where there is such an escape.
+    -#}
+    transform(
+        array(from_json(
             {{ object }},
-            '{% for field in record_fields(record_type) %}`{{ field }}` string, {% endfor %}`_corrupt` string',
-            map(
-                'columnNameOfCorruptRecord', '_corrupt',
-                'allowSingleQuotes', 'false',
-                'allowNonNumericNumbers', 'false'
-            )
-        )
-    {%- endset -%}
-    case when {{ record }}._corrupt is null then {{ record }} end
+            '
+            {%- for field in record_fields(record_type) -%}
+                `{{ field }}` string, {# -#}
+            {%- endfor -%}
+            `_corrupt` string',
+            {{ spark_json_options() }}
+        )),
+        parsed -> case
+            when
+                {{ object }} is not null
+                and parsed._corrupt is null
+                and case
+                    when instr({{ object }}, '}') <> length({{ object }})
+                        or contains(lower({{ object }}), r'\ud')
+                        then {{ is_json(object) }}
+                    else true
+                end
+                then named_struct(
+                    {%- for field in record_fields(record_type) %}
+                    '{{ field }}',
+                    {{ spark_number_text('parsed.' ~ field, object) | indent(20) }}
+                    {{- "," if not loop.last }}
+                    {%- endfor %}
+                )
+        end
+    )[0]
+{%- endmacro %}
+
+{% macro spark_json_options() -%}
+    map(
+        'columnNameOfCorruptRecord', '_corrupt',
+        'allowSingleQuotes', 'false',
+        'allowNonNumericNumbers', 'false'
+    )
+{%- endmacro %}
+
+{#
+    The text of a field, numbers written as DuckDB does: `from_json` gives `1.2E7` for
+    12000000.0. A text in quotes is no number.
+#}
+{% macro spark_number_text(text, object) -%}
+    {%- set sign = "regexp_extract(" ~ text ~ ", '^-?', 0)" -%}
+    {%- set mantissa = "regexp_extract(" ~ text ~ ", '^-?([0-9.]+?)([.]0)?E', 1)" -%}
+    {%- set digits = "replace(" ~ mantissa ~ ", '.', '')" -%}
+    {%- set exponent = "cast(regexp_extract(" ~ text ~ ", 'E(.*)$', 1) as int)" -%}
+    case
+        when
+            length({{ text }}) < 26
+            and rlike({{ text }}, '^-?[0-9][.][0-9]+E-?[0-9]+$')
+            and not contains({{ object }}, '"' || {{ text }} || '"')
+            then {{ sign }} || case
+                when {{ exponent }} between 0 and 15
+                    then rpad(substr({{ digits }}, 1, {{ exponent }} + 1),
+                        {{ exponent }} + 1, '0')
+                        || '.' || rpad(substr({{ digits }}, {{ exponent }} + 2),
+                        greatest(1, length({{ digits }}) - {{ exponent }} - 1), '0')
+                when {{ exponent }} = -4 then '0.000' || {{ digits }}
+                else {{ mantissa }} || format_string('e%+03d', {{ exponent }})
+            end
+        else {{ text }}
+    end
 {%- endmacro %}
 
 {# True where a text is JSON of any kind, as far as the engine's reader goes. #}
@@ -93,7 +152,21 @@
 {%- endmacro %}
 
 {% macro spark__is_json(text) -%}
-    (try_parse_json({{ text }}) is not null)
+    {#-
+        One value as the first and as the last item of a list, so that nothing can
+        follow it unseen; and no half of a surrogate pair once the pairs are gone.
+    -#}
+    (
+        size(from_json('[' || {{ text }} || ',0]', 'array<string>', {{ spark_json_options() }})) = 2
+        and size(from_json('[0,' || {{ text }} || ']', 'array<string>', {{ spark_json_options() }})) = 2
+        and not rlike(
+            regexp_replace(
+                replace({{ text }}, r'\\', ''),
+                r'\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}', ''
+            ),
+            r'\\u[dD][89a-fA-F]'
+        )
+    )
 {%- endmacro %}
 
 {# True where a JSON object names one of the fields, even as null. #}

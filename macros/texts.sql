@@ -107,7 +107,8 @@
                         {{ code_point }} between 1 and 55295
                         or {{ code_point }} between 57344 and 1114111
                         then decode(
-                            unhex(lpad(hex({{ code_point }}), 8, '0')), 'UTF-32'
+                            unhex('0000FEFF' || lpad(hex({{ code_point }}), 8, '0')),
+                            'UTF-32'
                         )
                     else part
                 end
