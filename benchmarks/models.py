@@ -122,8 +122,9 @@ class Bench:
             *("ingest", "emit", "landing", *options, str(self.folder / "more")),
             *("--landing", str(self.folder / "more-landing")),
         )
-        shutil.rmtree(whole)
         (self.folder / "more-landing" / "topics").rename(self.extra)
+        for folder in (whole, self.folder / "more", self.folder / "more-landing"):
+            shutil.rmtree(folder)
 
     def files(self, record_type: str) -> str:
         """Return a glob of the landed files of a record type."""

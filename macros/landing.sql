@@ -1,6 +1,6 @@
 {# Where the landed files are and which of them a model has not loaded yet. #}
 
-{# The landing's root without a trailing slash: a folder or s3://bucket/prefix. #}
+{# The landing's root without a trailing slash. #}
 {% macro landing_root() -%}
     {%- set root = env_var('LANDING', 'data/landing').rstrip('/') -%}
     {%- if modules.re.search('[*?\\[\\]{}\'`\\\\]', root) -%}
@@ -48,6 +48,11 @@
 
 {# An array of the full paths of all files of a record type (DuckDB). #}
 {% macro landed_paths(record_type) -%}
+    {%- if '://' in landing_root() -%}
+        {{ exceptions.raise_compiler_error(
+            "LANDING is " ~ landing_root() ~ ": on DuckDB it is a folder"
+        ) }}
+    {%- endif -%}
     landed_paths(
         '{{ landing_root() }}',
         '{{ landed_folder(record_type) }}',

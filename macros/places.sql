@@ -5,21 +5,18 @@
 {%- endmacro %}
 
 {#
-    The order of copies, newest first: decided by what is in the landing alone. The
-    path ends ties between two files of one start, which `verify` reports as an
-    overlap.
+    The order of copies, newest first: decided by what is in the landing alone. No two
+    copies lie in one place: a test of the base models refuses two files of one start.
 #}
 {% macro newest_first() -%}
     topic desc, partition desc, file_start_offset desc, line_number desc
 {%- endmacro %}
 
-{# True where a part of a post lies elsewhere than when it was last stored. #}
-{% macro place_differs(left, right) -%}
-    {%- for part in ['pin', 'geolocation', 'user'] %}
-        {%- for column in place_columns() %}
-    {{ "or " if not (loop.first and part == 'pin') -}}
-    {{ left }}.{{ part }}_{{ column }} is distinct from {{ right }}.{{ part }}_{{ column }}
-        {%- endfor %}
+{# True where a part lies elsewhere than the post says that was stored with it. #}
+{% macro has_moved(part, stored_post, prefix) -%}
+    {%- for column in place_columns() %}
+    {{ "or " if not loop.first -}}
+    {{ part }}.{{ column }} is distinct from {{ stored_post }}.{{ prefix }}_{{ column }}
     {%- endfor %}
 {%- endmacro %}
 

@@ -6,7 +6,7 @@ fresh_pins as (
         category,
         poster_name,
         follower_count,
-        {{ list_items('tag_list') }} as tags,
+        {{ distinct_items('tag_list') }} as tags,
         topic,
         partition,
         file_start_offset,

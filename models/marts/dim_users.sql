@@ -18,6 +18,9 @@ people as (
         {{ latest_known('age', 'posted_at', 'post_id') }} as age,
         {{ latest_known('poster_name', 'posted_at', 'post_id') }} as poster_name,
         {{ latest_known('follower_count', 'posted_at', 'post_id') }} as follower_count,
+        {{ earliest_known('follower_count', 'posted_at', 'post_id') }}
+            as first_follower_count,
+        count(follower_count) as known_follower_counts,
         count(*) as post_count,
         min(posted_at) as first_posted_at,
         max(posted_at) as latest_posted_at
@@ -35,6 +38,8 @@ users as (
         age_groups.age_group,
         people.poster_name,
         people.follower_count,
+        people.first_follower_count,
+        people.known_follower_counts,
         people.post_count,
         people.first_posted_at,
         people.latest_posted_at

@@ -7,18 +7,40 @@
 
 with
 
-pins as (
-    select * from {{ ref('int_newest_pins') }}
+{% for part in ['pins', 'geolocations', 'users'] -%}
+newest_{{ part }} as (
+    select * from {{ ref('int_newest_' ~ part) }}
 ),
 
-geolocations as (
-    select * from {{ ref('int_newest_geolocations') }}
+{% endfor -%}
+{% if is_incremental() -%}
+stored_posts as (
+    select * from {{ this }}
 ),
 
-users as (
-    select * from {{ ref('int_newest_users') }}
+touched_posts as (
+    {%- for part, prefix in [
+        ('pins', 'pin'), ('geolocations', 'geolocation'), ('users', 'user')
+    ] %}
+    select coalesce(newest_{{ part }}.post_id, stored_posts.post_id) as post_id
+    from newest_{{ part }}
+    full outer join stored_posts
+        on newest_{{ part }}.post_id = stored_posts.post_id
+    where {{ has_moved('newest_' ~ part, 'stored_posts', prefix) }}
+    {{ "union" if not loop.last }}
+    {%- endfor %}
 ),
 
+{% endif -%}
+{% for part in ['pins', 'geolocations', 'users'] -%}
+{{ part }} as (
+    select * from newest_{{ part }}
+    {%- if is_incremental() %}
+    where post_id in (select touched_posts.post_id from touched_posts)
+    {%- endif %}
+),
+
+{% endfor -%}
 posts as (
     select
         coalesce(pins.post_id, geolocations.post_id, users.post_id) as post_id,
@@ -44,18 +66,6 @@ posts as (
         on pins.post_id = geolocations.post_id
     full outer join users
         on coalesce(pins.post_id, geolocations.post_id) = users.post_id
-),
-
-touched_posts as (
-    select posts.*
-    from posts
-    {%- if is_incremental() %}
-    left join {{ this }} as stored
-        on posts.post_id = stored.post_id
-    where
-        stored.post_id is null
-        or {{ place_differs('posts', 'stored') }}
-    {%- endif %}
 )
 
-select * from touched_posts
+select * from posts

@@ -8,7 +8,11 @@ users as (
 ),
 
 posts as (
-    select * from {{ ref('fct_posts') }}
+    select
+        *,
+        {{ year_of('joined_at') }} as join_year
+    from {{ ref('fct_posts') }}
+    where user_id is not null
 ),
 
 user_medians as (
@@ -23,13 +27,11 @@ user_medians as (
 
 post_medians as (
     select
-        users.join_year,
-        median(posts.follower_count) as median_follower_count_per_post
+        join_year,
+        median(follower_count) as median_follower_count_per_post
     from posts
-    inner join users
-        on posts.user_id = users.user_id
-    where posts.follower_count is not null
-    group by users.join_year
+    where follower_count is not null
+    group by join_year
 ),
 
 medians as (
