@@ -71,40 +71,44 @@
 {%- endmacro %}
 
 {% macro spark__parse_record(object, record_type) -%}
+    {%- set fields = record_fields(record_type) -%}
     {#-
-        The lambda names the record, so that it is read once. `from_json` stops at the
-        end of the object and takes half of a surrogate pair: either is looked for only
-        where the first closing brace is not the end, or where there is such an escape.
+        Lambdas name the record and its texts, so that a line is read once. `from_json`
+        stops at the end of the object and takes half of a surrogate pair: either is
+        looked for only where the first closing brace is not the end, or where there is
+        such an escape.
     -#}
-    transform(
-        array(from_json(
-            {{ object }},
-            '
-            {%- for field in record_fields(record_type) -%}
-                `{{ field }}` string, {# -#}
-            {%- endfor -%}
-            `_corrupt` string',
-            {{ spark_json_options() }}
-        )),
-        parsed -> case
-            when
-                {{ object }} is not null
-                and parsed._corrupt is null
-                and case
-                    when instr({{ object }}, '}') <> length({{ object }})
-                        or contains(lower({{ object }}), r'\ud')
-                        then {{ is_json(object) }}
-                    else true
-                end
-                then named_struct(
-                    {%- for field in record_fields(record_type) %}
-                    '{{ field }}',
-                    {{ spark_number_text('parsed.' ~ field, object) | indent(20) }}
-                    {{- "," if not loop.last }}
-                    {%- endfor %}
+    get(
+        transform(
+            transform(
+                filter(
+                    array(from_json(
+                        {{ object }},
+                        '`{{ fields | join("` string, `") }}` string, `_corrupt` string',
+                        {{ spark_json_options() }}
+                    )),
+                    parsed -> {{ object }} is not null
+                        and parsed._corrupt is null
+                        and case
+                            when instr({{ object }}, '}') <> length({{ object }})
+                                or contains(lower({{ object }}), r'\ud')
+                                then {{ is_json(object) }}
+                            else true
+                        end
+                ),
+                parsed -> transform(
+                    array(parsed.`{{ fields | join("`, parsed.`") }}`),
+                    field -> {{ spark_number_text('field', object) }}
                 )
-        end
-    )[0]
+            ),
+            texts -> named_struct(
+                {%- for field in fields %}
+                '{{ field }}', texts[{{ loop.index0 }}] {{- "," if not loop.last }}
+                {%- endfor %}
+            )
+        ),
+        0
+    )
 {%- endmacro %}
 
 {% macro spark_json_options() -%}

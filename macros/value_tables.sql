@@ -3,6 +3,10 @@
     type, `rows` are lists of values, `none` is null.
 #}
 {% macro value_table(columns, rows) -%}
+    {{- return(adapter.dispatch('value_table')(columns, rows)) -}}
+{%- endmacro %}
+
+{% macro default__value_table(columns, rows) -%}
     {%- for row in rows %}
     select
         {%- for name, type in columns.items() %}
@@ -11,6 +15,18 @@
         {%- endfor %}
     {{ "union all" if not loop.last }}
     {%- endfor %}
+{%- endmacro %}
+
+{% macro spark__value_table(columns, rows) -%}
+    {#- Spark plans each `select` of a union by itself. -#}
+    select * from values
+    {%- for row in rows %}
+    (
+        {%- for type in columns.values() %}
+        cast({{ value_literal(row[loop.index0]) }} as {{ type }}) {{- "," if not loop.last }}
+        {%- endfor %}
+    ) {{- "," if not loop.last }}
+    {%- endfor %} as value_rows ({{ columns | join(', ') }})
 {%- endmacro %}
 
 {% macro value_literal(value) -%}
