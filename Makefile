@@ -69,13 +69,23 @@ docs: setup ## Write the models' documentation to target/static_index.html
 	@echo "Open target/static_index.html"
 
 check: .venv/dev.done profiles.yml ## Lint and type-check in a minute
-	ruff check .
-	ruff format --check .
-	mypy
-	DUCKDB_PATH=:memory: sqlfluff lint --disable-progress-bar models tests/data
+	@start=$$SECONDS; ruff check . && ruff format --check . && mypy && \
+		DUCKDB_PATH=:memory: sqlfluff lint --disable-progress-bar models tests/data && \
+		echo "check: $$((SECONDS - start)) s"
+
+spark: .venv/dev.done .spark/jars.done profiles.yml ## What dbt build --target spark needs; wants Java 17 and Maven
+
+.spark/jars.done: pom.xml
+	@echo "Fetching Delta's jars for Spark"
+	@mvn --batch-mode --quiet dependency:copy-dependencies -DoutputDirectory='$(CURDIR)/.spark/jars'
+	@touch $@
 
 test: check ## Lint, all tests, dbt build, end to end
-	pytest
+	@if command -v java >/dev/null && command -v mvn >/dev/null; then $(MAKE) --no-print-directory spark; \
+		else echo "Spark is left out: install Java 17 and Maven for it"; fi
+	@for suite in ingestion pipeline; do start=$$SECONDS; \
+		pytest --durations=5 tests/$$suite || exit; \
+		echo "tests/$$suite: $$((SECONDS - start)) s"; done
 
 bench: .venv/bench.done profiles.yml ## Benchmarks: ratios, not tests
 	python benchmarks/models.py
@@ -90,4 +100,4 @@ lock: ## Rewrite requirements/ from pyproject.toml
 clean: ## Remove data/, target/ and logs/
 	rm -rf data target logs
 
-.PHONY: help setup run build trace docs check test bench lock clean
+.PHONY: help setup run build trace docs check spark test bench lock clean

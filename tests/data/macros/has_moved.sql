@@ -18,9 +18,10 @@ parts as (
 
 posts as (
     select
-        {%- for column in place_columns() %}
-        '1' as pin_{{ column }}{{ "," if not loop.last }}
-        {%- endfor %}
+        '1' as pin_topic,
+        '1' as pin_partition,
+        '1' as pin_file_start_offset,
+        '1' as pin_line_number
 )
 
 select parts.what_moved
