@@ -57,8 +57,8 @@ run: setup ## Events to answers: make run [SOURCE=folder of JSON Lines]
 	@echo "Answers: $(ANSWERS_PATH), for notebooks and BI tools. Landed records: $(LANDING)."
 	@echo "Next: ingest answers --help · make trace EVENT=7528 · make docs · dbt show -s rpt_users_joined_by_year (after: source .venv/bin/activate)"
 
-build: setup ## dbt build, then publish what is green
-	@dbt --quiet build
+build: setup ## Build the models, test the data, publish what is green
+	@dbt --quiet build --exclude-resource-type unit_test
 	@ingest publish
 
 trace: setup ## Where an answer comes from: make trace EVENT=7528
@@ -83,9 +83,11 @@ spark: .venv/dev.done .spark/jars.done profiles.yml ## What dbt build --target s
 test: check ## Lint, all tests, dbt build, end to end
 	@if command -v java >/dev/null && command -v mvn >/dev/null; then $(MAKE) --no-print-directory spark; \
 		else echo "Spark is left out: install Java 17 and Maven for it"; fi
-	@for suite in ingestion pipeline; do start=$$SECONDS; \
-		pytest --durations=5 tests/$$suite || exit; \
-		echo "tests/$$suite: $$((SECONDS - start)) s"; done
+	@start=$$SECONDS; coverage run -m pytest --durations=5 tests/ingestion && \
+		coverage report --skip-covered --fail-under=90 && \
+		echo "tests/ingestion: $$((SECONDS - start)) s"
+	@start=$$SECONDS; pytest --durations=5 tests/pipeline && \
+		echo "tests/pipeline: $$((SECONDS - start)) s"
 
 bench: .venv/bench.done profiles.yml ## Benchmarks: ratios, not tests
 	python benchmarks/models.py
