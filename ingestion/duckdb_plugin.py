@@ -5,8 +5,12 @@ import os
 import re
 import zlib
 from collections.abc import Iterator
+from typing import Any
 
+import duckdb
+from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt.adapters.duckdb.plugins import BasePlugin
+from dbt_common.exceptions import DbtRuntimeError
 from duckdb import DuckDBPyConnection
 
 
@@ -66,6 +70,25 @@ def _paths(root: str, folder: str, depth: int) -> Iterator[str]:
 
 class Plugin(BasePlugin):
     """Registers the functions above on dbt's DuckDB connection."""
+
+    def update_connection_config(
+        self, creds: DuckDBCredentials, config: dict[str, Any]
+    ) -> None:
+        """Say in one sentence that somebody holds the file, where dbt has a traceback.
+
+        dbt-duckdb calls this before it connects. Raises `DbtRuntimeError`.
+        """
+        try:
+            duckdb.connect(creds.path, config=config).close()
+        except duckdb.IOException as error:
+            if "lock" not in str(error):
+                raise DbtRuntimeError(
+                    f"{creds.path} cannot be opened: {error}"
+                ) from error
+            raise DbtRuntimeError(
+                f"{creds.path} is in use by another program (a build, or a notebook "
+                "that opened it): wait for it or close it, then try again."
+            ) from error
 
     def configure_connection(self, conn: DuckDBPyConnection) -> None:
         """Register the functions; called once by dbt-duckdb for each database."""

@@ -140,3 +140,12 @@ def test_files_of_other_sinks_compressed_or_broken_are_read_line_by_line(
     )
     assert done.returncode != 0
     assert f"{packed} is not readable as gzip" in done.stdout
+
+
+def test_a_database_that_somebody_holds_is_one_sentence(pipeline: "Pipeline") -> None:
+    with duckdb.connect(str(pipeline.database)):
+        done = pipeline.call("dbt", "run")
+
+    assert done.returncode != 0
+    assert f"{pipeline.database} is in use by another program" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
