@@ -1,12 +1,16 @@
 """Reports and traces as tables on a terminal."""
 
 from datetime import datetime
-from typing import Any
+from textwrap import shorten
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
 
 from ingestion.answers import Report, Trace
+
+CELL_CHARACTERS: Final = 60
+"""Longer texts are cut in a table of many rows; `--json` has them whole."""
 
 
 def text(value: Any) -> str:  # noqa: ANN401 - any value of a table
@@ -21,6 +25,8 @@ def text(value: Any) -> str:  # noqa: ANN401 - any value of a table
 
 
 def _cell(column: str, value: Any) -> str:  # noqa: ANN401 - any value of a table
+    if isinstance(value, str):
+        return shorten(value, CELL_CHARACTERS, placeholder="…") or value[:1]
     grouped = isinstance(value, int) and not isinstance(value, bool)
     return f"{value:,}" if grouped and "year" not in column else text(value)
 
