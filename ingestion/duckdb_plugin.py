@@ -47,8 +47,8 @@ def landed_paths(root: str, folder: str, pattern: str) -> list[str]:
     """Return the paths of the files in a landing's `folder` that match, in order.
 
     `pattern` is for the path below `root`, `<folder>/<topic>/partition=<p>/<file>`; no
-    such folder is no files. DuckDB's `glob` finds the same, takes ten times as long for
-    100,000 files, and cannot stand in `read_blob` when it finds nothing.
+    such folder is no files. DuckDB's `glob` finds the same, takes far longer where the
+    files are many, and cannot stand in `read_blob` when it finds nothing.
     """
     matches = re.compile(pattern).search
     return sorted(f"{root}/{path}" for path in _paths(root, folder, 3) if matches(path))

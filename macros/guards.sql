@@ -14,14 +14,6 @@
     {%- endfor %}
 {%- endmacro %}
 
-{# True where two copies are one, that is, lie in the same place. #}
-{% macro is_same_place(left, right) -%}
-    {%- for column in place_columns() %}
-    {{ "and " if not loop.first -}}
-    {{ left }}.{{ column }} is not distinct from {{ right }}.{{ column }}
-    {%- endfor %}
-{%- endmacro %}
-
 {# All files below `topics/`, `file_path`; hidden ones are those of tools. #}
 {% macro topic_files() -%}
     {{- return(adapter.dispatch('topic_files')()) -}}

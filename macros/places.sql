@@ -26,3 +26,11 @@
     {{ relation }}.{{ column }} as {{ part }}_{{ column }}{{ "," if not loop.last }}
     {%- endfor %}
 {%- endmacro %}
+
+{# True where two copies are one, that is, lie in the same place. #}
+{% macro is_same_place(left, right) -%}
+    {%- for column in place_columns() %}
+    {{ "and " if not loop.first -}}
+    {{ left }}.{{ column }} is not distinct from {{ right }}.{{ column }}
+    {%- endfor %}
+{%- endmacro %}

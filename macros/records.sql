@@ -52,8 +52,8 @@
 
 {#
     A struct of texts from a text that `object_of` gave; null where it is not JSON.
-    It stands alone, not inside a `case`: DuckDB copies a struct out of a `case` at
-    three times the cost of reading it.
+    It stands alone, not inside a `case`: copying a struct out of a `case` costs
+    DuckDB more than reading it.
 #}
 {% macro parse_record(object, record_type) -%}
     {{- return(adapter.dispatch('parse_record')(object, record_type)) -}}

@@ -3,7 +3,7 @@
 {#
     The different items of a comma-separated text, each trimmed, without empty ones, as
     such a text in their order; null where there is none. A list type would be the
-    natural one, but storing it takes twice the time of text.
+    natural one, but storing it takes longer than text.
 #}
 {% macro distinct_items(text) -%}
     {{- return(adapter.dispatch('distinct_items')(text)) -}}
