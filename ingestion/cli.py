@@ -363,7 +363,8 @@ def _emit(
                 interrupts.check()
                 progress.advance(steps)
 
-            progress.phase("checking, bytes", emission.folder.bytes)
+            source = emission.source
+            progress.phase(f"checking, {source.unit}", source.size)
             lanes = emission.prepare(tick, restart=restart, rejects=rejects)
             progress.phase("landing, records", _left(lanes))
             emission.run(

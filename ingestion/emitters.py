@@ -9,7 +9,6 @@ import uuid
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -22,10 +21,9 @@ from ingestion.landing import Chain, Landing, Link
 from ingestion.sources import (
     BadLine,
     Check,
-    JsonLinesFile,
-    JsonLinesFolder,
     Order,
-    Reject,
+    Source,
+    Table,
     Tick,
 )
 from ingestion.stores import Files, Partition
@@ -274,13 +272,10 @@ class Rejects:
         self._pending: list[bytes] = []
         self._bytes = 0
 
-    def of(self, file: JsonLinesFile) -> Reject:
-        """Return what takes the lines of one file."""
-        return partial(self._add, file)
-
-    def _add(self, file: JsonLinesFile, bad: BadLine) -> None:
+    def add(self, bad: BadLine) -> None:
+        """Take a line over."""
         entry = {
-            "file": file.path.name,
+            "file": bad.file,
             "line_number": bad.line_number,
             "reason": bad.reason,
             "bytes": b64encode(bad.body).decode(),
@@ -313,10 +308,9 @@ class Rejects:
 
 @dataclass(slots=True)
 class Lane:
-    """One file on its way into one topic."""
+    """One table on its way into one topic."""
 
     topic: str
-    file: JsonLinesFile
     check: Check
     emitter: LandingEmitter
     rows: Iterator[bytes | None]
@@ -331,9 +325,9 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Emission:
-    """One run of `ingest emit`: from a folder into the topics of one user."""
+    """One run of `ingest emit`: from a source into the topics of one user."""
 
-    folder: JsonLinesFolder
+    source: Source
     landing: Landing
     user_id: str
     order: Order = field(default_factory=Order)
@@ -343,30 +337,30 @@ class Emission:
     def prepare(
         self, tick: Tick, *, restart: bool = False, rejects: Rejects | None = None
     ) -> list[Lane]:
-        """Check all files and look up where each stands, before anything is landed.
+        """Check all tables and look up where each stands, before anything is landed.
 
         Without `rejects` every line must be readable. Raises `StopError` for a line, a
         changed source, a draw beyond the rows, or a topic that is not an emitter's.
         """
         checks = [
-            (file, file.check(self.order, rejects.of(file) if rejects else None, tick))
-            for file in self.folder.files.values()
+            (table, table.check(self.order, rejects.add if rejects else None, tick))
+            for table in self.source.tables.values()
         ]
-        for file, check in checks:
-            self.order.require_rows(check.rows, str(file.path))
+        for table, check in checks:
+            self.order.require_rows(check.rows, table.name)
         if rejects is not None:
             rejects.keep([check.fingerprint for _, check in checks])
-        return [self._lane(file, check, restart=restart) for file, check in checks]
+        return [self._lane(table, check, restart=restart) for table, check in checks]
 
-    def _lane(self, file: JsonLinesFile, check: Check, *, restart: bool) -> Lane:
-        partition = Partition(f"{self.user_id}.{file.record_type}", 0)
-        origin = Cursor(file.location, check.fingerprint, self.order.stream())
+    def _lane(self, table: Table, check: Check, *, restart: bool) -> Lane:
+        partition = Partition(f"{self.user_id}.{table.record_type}", 0)
+        origin = Cursor(table.location, check.fingerprint, self.order.stream())
         chain = Chain(self.landing, partition)
         emitter = LandingEmitter(chain, origin, self.flush, self.clock)
         already = 0 if restart else emitter.resume()
-        rows = file.rows(self.order, check, already)
+        rows = table.rows(self.order, check, already)
         total = self.order.total(check.rows)
-        return Lane(partition.topic, file, check, emitter, rows, already, total)
+        return Lane(partition.topic, check, emitter, rows, already, total)
 
     def run(
         self,

@@ -1,14 +1,14 @@
-"""Where records come from: folders of JSON Lines files, one file a record type."""
+"""Where records come from: what a source is, and folders of JSON Lines files."""
 
 import os
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import count, islice
 from pathlib import Path
 from random import Random
-from typing import BinaryIO, Final, Self
+from typing import BinaryIO, Final, Protocol, Self
 
 from ingestion.errors import SetAsideError, StopError, explained
 from ingestion.records import KEY_FIELDS, MAX_RECORD_BYTES, event_number, landable
@@ -90,6 +90,55 @@ class Check:
     offsets: "array[int]" = field(default_factory=lambda: array("q"))
 
 
+class Table(Protocol):
+    """The rows of one record type in a source, in an order that never changes."""
+
+    @property
+    def name(self) -> str:
+        """What a message calls it."""
+
+    @property
+    def record_type(self) -> str:
+        """One of `pin`, `geo` and `user`."""
+
+    @property
+    def location(self) -> str:
+        """A hash of where it lies: equal for the same place, however it is reached."""
+
+    def check(self, order: Order, reject: Reject | None, tick: Tick) -> Check:
+        """Read all rows once, before anything of them is emitted.
+
+        Without `reject`, the first row that is not a JSON object with an event number
+        raises `StopError`. With it, rows that cannot be landed are handed over, and all
+        others pass.
+        """
+
+    def rows(self, order: Order, check: Check, position: int) -> Iterator[bytes | None]:
+        """Yield the rows from `position` on; None stands for one that was set aside.
+
+        Raises `StopError` where the rows are no longer those of the check.
+        """
+
+
+class Source(Protocol):
+    """One table for each of the record types that a source has."""
+
+    @property
+    def tables(self) -> Mapping[str, Table]:
+        """Record type to table."""
+
+    @property
+    def size(self) -> int:
+        """What a check of all tables will have passed to its tick, in `unit`."""
+
+    @property
+    def unit(self) -> str:
+        """The plural of what is counted: bytes or rows."""
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+
+
 class JsonLinesFile:
     """One file of rows, a JSON object each; blank lines are nothing.
 
@@ -101,6 +150,7 @@ class JsonLinesFile:
     def __init__(self, path: Path, record_type: str, location: str) -> None:
         """Open the file; `location` names it for good, however it is reached."""
         self.path = path
+        self.name = str(path)
         self.record_type = record_type
         self.location = location
         with explained(f"read {path}"):
@@ -115,11 +165,9 @@ class JsonLinesFile:
         self._file.close()
 
     def check(self, order: Order, reject: Reject | None, tick: Tick) -> Check:
-        """Read the whole file once, before anything of it is emitted.
+        """Read the whole file once; see `Table`.
 
-        Without `reject`, the first line that is not a JSON object with an event number
-        raises `StopError`. With it, lines that cannot be landed are handed over, and
-        all others pass. Positions of rows are kept for the emulator's order only.
+        Positions of rows are kept for the emulator's order only.
         """
         check, digest = Check(), sha256()
         indexed = order.name == "emulator"
@@ -245,7 +293,8 @@ def _row(line: bytes) -> bytes | None:
 class JsonLinesFolder:
     """A folder with one or more of `pin.jsonl`, `geo.jsonl` and `user.jsonl`."""
 
-    files: dict[str, JsonLinesFile]
+    tables: Mapping[str, JsonLinesFile]
+    unit: str = "bytes"
 
     @classmethod
     def open(cls, folder: Path, location: str | None = None) -> Self:
@@ -275,11 +324,11 @@ class JsonLinesFolder:
         return JsonLinesFile(path, record_type, sha256(name).hexdigest()[:16])
 
     @property
-    def bytes(self) -> int:
-        """The size of all files."""
-        return sum(file.bytes for file in self.files.values())
+    def size(self) -> int:
+        """The bytes of all files."""
+        return sum(file.bytes for file in self.tables.values())
 
     def close(self) -> None:
         """Close the files."""
-        for file in self.files.values():
+        for file in self.tables.values():
             file.close()

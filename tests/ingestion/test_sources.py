@@ -156,7 +156,7 @@ def test_a_folder_needs_at_least_one_of_the_three_files(tmp_path: Path) -> None:
         JsonLinesFolder.open(tmp_path)
     (tmp_path / "user.jsonl").touch()
     with closing(JsonLinesFolder.open(tmp_path)) as folder:
-        assert list(folder.files) == ["user"]
+        assert list(folder.tables) == ["user"]
 
 
 def test_what_is_no_folder_or_no_file_is_refused(tmp_path: Path) -> None:
