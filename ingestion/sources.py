@@ -212,9 +212,9 @@ class JsonLinesFile:
 
     def _unreadable(self, bad: BadLine) -> StopError:
         return StopError(
-            f"{self.path} line {bad.line_number} {bad.message}: nothing is landed. "
-            "Correct the line, or say --bad-lines land to land such lines as they are "
-            "(the models count them as rejected)."
+            f"{self.path} line {bad.line_number} {bad.message}: nothing is emitted. "
+            "Correct the line, or say --bad-lines land to let such lines pass as they "
+            "are (the models count them as rejected)."
         )
 
     def rows(self, order: Order, check: Check, position: int) -> Iterator[bytes | None]:

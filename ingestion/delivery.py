@@ -1,0 +1,440 @@
+"""Deliver records over a transport: at least once, with honest acknowledgements.
+
+A transport translates the answers of one system into outcomes, one for each record; it
+never retries. The courier is the same for all transports: it batches, waits, resends
+what failed, isolates what is refused, and knows up to where everything is settled.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Final, NamedTuple, Protocol, TypeAlias
+
+from ingestion.errors import RetryError, SetAsideError, StopError
+
+_NAP_SECONDS: Final = 0.1
+_FIRST_PAUSE_SECONDS: Final = 0.2
+_LONGEST_PAUSE_SECONDS: Final = 30.0
+_DOUBLINGS: Final = 10
+_AMBIGUOUS_TO_HALVE: Final = 2
+_GOOD_TO_DOUBLE: Final = 10
+_TRIES_ALONE: Final = 3
+_SUSPECTS: Final = 10
+
+
+class Message(NamedTuple):
+    """One record on its way: `value` is its JSON, sent byte for byte.
+
+    `position` counts the rows of the source from 0. `key` is the event's number; None
+    where the record has none, which only `--bad-lines land` lets pass.
+    """
+
+    position: int
+    key: int | None
+    value: bytes
+
+
+class Acknowledged(NamedTuple):
+    """The record is stored: in this partition or shard, at this offset or number."""
+
+    partition: str
+    offset: str
+
+
+class Again(NamedTuple):
+    """The record is to be sent again.
+
+    `ambiguous` says that it may have been stored, or be stored yet, such as after a
+    time-out. `retry_after` is what the other side asks to wait, in seconds.
+    """
+
+    reason: str
+    ambiguous: bool = False
+    retry_after: float = 0.0
+
+
+class Refused(NamedTuple):
+    """The request is refused for what is in it: bisected, down to the record."""
+
+    reason: str
+
+
+class Unclear(NamedTuple):
+    """The record failed, and nobody can tell whether it ever will not."""
+
+    reason: str
+
+
+class Stop(NamedTuple):
+    """Nothing like it can succeed until somebody acts: `message` says who and how."""
+
+    message: str
+
+
+Outcome: TypeAlias = Acknowledged | Again | Refused | Unclear | Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request may hold. A record over `bytes` alone goes in one of its own."""
+
+    records: int
+    bytes: int
+
+
+class Transport(Protocol):
+    """A way to one topic or stream, used by one thread at a time; it never retries.
+
+    Errors of the libraries behind it are translated: what may pass is `Again`, what
+    cannot is `Stop`, or a `StopError` raised where no record of the request was stored.
+    """
+
+    @property
+    def limits(self) -> Limits:
+        """What one request may hold."""
+
+    def check(self) -> Again | None:
+        """Look before the first record whether the topic is there, and writable.
+
+        None is yes. Raises `StopError` where the answer is no.
+        """
+
+    def measure(self, message: Message) -> int:
+        """Return the bytes that the record adds to a request.
+
+        Raises `SetAsideError` where it can never be sent, such as over a size limit.
+        """
+
+    def send(self, batch: Sequence[Message]) -> Sequence[Outcome]:
+        """Send one request and return one outcome for each record, in order."""
+
+    def close(self) -> None:
+        """Let go of connections."""
+
+
+class Settled(Protocol):
+    """Keeps up to where everything is settled, and what was set aside."""
+
+    def set_aside(self, message: Message, reason: str) -> None:
+        """Keep a record that cannot be delivered."""
+
+    def save(self, position: int, *, now: bool = False) -> None:
+        """Keep the position; not more often than it wants to, unless `now`."""
+
+
+class Pace(Protocol):
+    """The time, passed in so that tests can set it."""
+
+    def now(self) -> float:
+        """Return seconds that never go back."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to try and how fast to go.
+
+    `give_up_after` is seconds without any progress; `rate` is records a second.
+    """
+
+    give_up_after: float = 600.0
+    rate: float | None = None
+
+
+@dataclass(slots=True)
+class Tally:
+    """What happened so far in one topic. `waiting_for` is why nothing happens now."""
+
+    acknowledged: int = 0
+    resent: int = 0
+    set_aside: int = 0
+    requests: int = 0
+    waiting_for: str = ""
+
+
+class Courier:
+    """Delivers the messages of one topic in order, a batch at a time.
+
+    Everything below `position` is acknowledged or set aside, whatever happens. A batch
+    never holds two different values of one key, and the next one starts when every
+    record of this one is settled: so per key the last value stored is the last one
+    sent, unless a request that timed out is stored late.
+
+    A record that fails unclearly is sent alone three times, then becomes a *suspect*.
+    Suspects are set aside when a later record is acknowledged, or at the end of the
+    source. Ten of them with no acknowledgement between are a system that is ill, not
+    records: the run stops, the position stays before the first, nothing is set aside.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        transport: Transport,
+        settled: Settled,
+        pace: Pace,
+        *,
+        patience: Patience | None = None,
+        random: Random | None = None,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Deliver to `topic`; `stopping` says when to end after the open request."""
+        self.topic = topic
+        self.tally = Tally()
+        self.position = 0
+        self._transport = transport
+        self._settled = settled
+        self._pace = pace
+        self._patience = patience or Patience()
+        self._random = random or Random()  # noqa: S311 - spreads retries, no secret
+        self._stopping = stopping
+        self._width = transport.limits.records
+        self._held: Message | None = None
+        self._open: set[int] = set()
+        self._suspects: list[tuple[Message, str]] = []
+        self._alone: dict[int, int] = {}
+        self._failures = self._ambiguous = self._good = 0
+        self._failing_since: float | None = None
+
+    def deliver(self, messages: Iterator[Message], position: int = 0) -> None:
+        """Deliver messages whose positions rise from `position` on.
+
+        Raises `StopError` or `RetryError` where it cannot go on. The position is saved
+        in any case; what was not settled is sent again by the next run.
+        """
+        self.position = position
+        try:
+            self._check()
+            self._deliver(messages)
+        finally:
+            self._settled.save(self._lowest(), now=True)
+
+    def _check(self) -> None:
+        while not self._stopping() and (again := self._transport.check()) is not None:
+            self._pause(again)
+
+    def _deliver(self, messages: Iterator[Message]) -> None:
+        started, sent = self._pace.now(), 0
+        while not self._stopping():
+            due = self._due(started, sent)
+            if due < 1:
+                self._pace.sleep(_NAP_SECONDS)
+                continue
+            batch = self._next_batch(messages, min(due, self._width))
+            if not batch:
+                self._confirm_suspects()
+                break
+            sent += len(batch)
+            self._settle(batch)
+            self._settled.save(self._lowest())
+
+    def _due(self, started: float, sent: int) -> int:
+        if self._patience.rate is None:
+            return self._transport.limits.records
+        elapsed = self._pace.now() - started
+        return int(elapsed * self._patience.rate) + 1 - sent
+
+    def _lowest(self) -> int:
+        """Return the position below which everything is settled."""
+        return min(self._open, default=self.position)
+
+    # --- batches -------------------------------------------------------------------
+
+    def _next_batch(self, messages: Iterator[Message], records: int) -> list[Message]:
+        """Take the next records that fit one request; an empty list is the end."""
+        batch: list[Message] = []
+        room = self._transport.limits.bytes
+        values: dict[int, bytes] = {}
+        while len(batch) < records and (message := self._take(messages)) is not None:
+            try:
+                room -= self._transport.measure(message)
+            except SetAsideError as error:
+                self._set_aside(message, f"{error.reason}: the record {error}")
+                self.position = message.position + 1
+                continue
+            if batch and (room < 0 or _differs(values, message)):
+                self._held = message
+                break
+            if message.key is not None:
+                values[message.key] = message.value
+            batch.append(message)
+            self._open.add(message.position)
+            self.position = message.position + 1
+        return batch
+
+    def _take(self, messages: Iterator[Message]) -> Message | None:
+        held, self._held = self._held, None
+        return held or next(messages, None)
+
+    def _settle(self, batch: list[Message]) -> None:
+        """Send until every record of the batch is settled, or the run is stopping."""
+        work = [batch]
+        while work and not self._stopping():
+            group = work.pop()
+            head, tail = group[: self._width], group[self._width :]
+            if tail:
+                work.append(tail)
+            work.extend(reversed(self._attempt(head)))
+
+    def _attempt(self, group: list[Message]) -> list[list[Message]]:
+        """Send one request; return what is left of it, in groups to be sent next."""
+        outcomes = self._transport.send(group)
+        self.tally.requests += 1
+        if len(outcomes) != len(group):
+            raise AssertionError(f"{len(outcomes)} outcomes of {len(group)} records")
+        again, refused, unclear = self._sort(group, outcomes)
+        self._adapt(outcomes)
+        groups = [again] if again else []
+        groups += self._bisected(refused, group)
+        groups += self._isolated(unclear, group)
+        _require_no_stop(outcomes)
+        self._after(outcomes)
+        self.tally.resent += sum(map(len, groups))
+        return groups
+
+    def _sort(
+        self, group: list[Message], outcomes: Sequence[Outcome]
+    ) -> tuple[list[Message], list[tuple[Message, str]], list[tuple[Message, str]]]:
+        again: list[Message] = []
+        refused: list[tuple[Message, str]] = []
+        unclear: list[tuple[Message, str]] = []
+        acknowledged = 0
+        for message, outcome in zip(group, outcomes, strict=True):
+            if isinstance(outcome, Acknowledged):
+                acknowledged += 1
+                self._open.discard(message.position)
+            elif isinstance(outcome, Again):
+                again.append(message)
+            elif isinstance(outcome, Refused):
+                refused.append((message, outcome.reason))
+            elif isinstance(outcome, Unclear):
+                unclear.append((message, outcome.reason))
+        if acknowledged:
+            self.tally.acknowledged += acknowledged
+            self._progressed()
+            self._confirm_suspects()
+        return again, refused, unclear
+
+    def _bisected(
+        self, refused: list[tuple[Message, str]], group: list[Message]
+    ) -> list[list[Message]]:
+        if len(group) == 1:
+            for message, reason in refused:
+                self._progressed()
+                self._set_aside(message, f"refused: {reason}")
+            return []
+        messages = [message for message, _ in refused]
+        middle = (len(messages) + 1) // 2
+        return [half for half in (messages[:middle], messages[middle:]) if half]
+
+    def _isolated(
+        self, unclear: list[tuple[Message, str]], group: list[Message]
+    ) -> list[list[Message]]:
+        if len(group) > 1:
+            return [[message] for message, _ in unclear]
+        groups = []
+        for message, reason in unclear:
+            tries = self._alone.get(message.position, 0) + 1
+            self._alone[message.position] = tries
+            if tries < _TRIES_ALONE:
+                groups.append([message])
+            else:
+                self._suspect(message, reason)
+        return groups
+
+    # --- what cannot be delivered --------------------------------------------------
+
+    def _suspect(self, message: Message, reason: str) -> None:
+        self._suspects.append((message, f"unclear: {reason}"))
+        if len(self._suspects) >= _SUSPECTS:
+            raise RetryError(
+                f"{self.topic}: {_SUSPECTS} records one after another failed three "
+                f"times each ({reason}), none between succeeded, so the fault is "
+                f"hardly theirs: {self._standing()} See why the other side cannot "
+                "store them, then run the same command again."
+            )
+
+    def _confirm_suspects(self) -> None:
+        for message, reason in self._suspects:
+            self._set_aside(message, reason)
+        self._suspects.clear()
+        self._alone.clear()
+
+    def _set_aside(self, message: Message, reason: str) -> None:
+        self._settled.set_aside(message, reason)
+        self._open.discard(message.position)
+        self.tally.set_aside += 1
+
+    # --- how fast ------------------------------------------------------------------
+
+    def _adapt(self, outcomes: Sequence[Outcome]) -> None:
+        """Halve after two ambiguous answers in a row, double after ten good ones."""
+        ambiguous = any(isinstance(o, Again) and o.ambiguous for o in outcomes)
+        good = all(isinstance(outcome, Acknowledged) for outcome in outcomes)
+        self._ambiguous = self._ambiguous + 1 if ambiguous else 0
+        self._good = self._good + 1 if good else 0
+        if self._ambiguous == _AMBIGUOUS_TO_HALVE:
+            self._width, self._ambiguous = max(self._width // 2, 1), 0
+        if self._good == _GOOD_TO_DOUBLE:
+            self._width = min(self._width * 2, self._transport.limits.records)
+            self._good = 0
+
+    def _after(self, outcomes: Sequence[Outcome]) -> None:
+        """Wait as the worst outcome wants it."""
+        waits = [outcome for outcome in outcomes if isinstance(outcome, Again)]
+        if waits:
+            self._pause(max(waits, key=lambda again: again.retry_after))
+        elif len(outcomes) == 1 and isinstance(outcomes[0], Unclear):
+            self._pause(Again(outcomes[0].reason))
+
+    def _progressed(self) -> None:
+        self._failures, self._failing_since = 0, None
+        self.tally.waiting_for = ""
+
+    def _pause(self, again: Again) -> None:
+        """Wait: full jitter, 0.2 s doubling up to 30 s, or longer if asked to.
+
+        The source of the formula is "Exponential Backoff And Jitter" of the AWS
+        Architecture Blog. No wait is longer than what is left before giving up.
+        """
+        now = self._pace.now()
+        if self._failing_since is None:
+            self._failing_since = now
+        left = self._failing_since + self._patience.give_up_after - now
+        if left <= 0:
+            raise RetryError(
+                f"{self.topic}: gave up after {self._patience.give_up_after:g} s "
+                f"without progress, the last reason: {again.reason}. "
+                f"{self._standing()} Correct the reason, then run the same command "
+                "again to continue."
+            )
+        longest = _FIRST_PAUSE_SECONDS * 2 ** min(self._failures, _DOUBLINGS)
+        pause = self._random.uniform(0, min(longest, _LONGEST_PAUSE_SECONDS))
+        self._failures += 1
+        self.tally.waiting_for = again.reason
+        self._sleep(min(pause + again.retry_after, left))
+
+    def _sleep(self, seconds: float) -> None:
+        until = self._pace.now() + seconds
+        while not self._stopping() and (left := until - self._pace.now()) > 0:
+            self._pace.sleep(min(left, _NAP_SECONDS))
+
+    def _standing(self) -> str:
+        return (
+            f"{self.tally.acknowledged:,} records are acknowledged, all before row "
+            f"{self._lowest():,} are settled."
+        )
+
+
+def _differs(values: dict[int, bytes], message: Message) -> bool:
+    """Tell whether another value of the message's key is among the values."""
+    if message.key is None:
+        return False
+    return values.get(message.key, message.value) != message.value
+
+
+def _require_no_stop(outcomes: Sequence[Outcome]) -> None:
+    for outcome in outcomes:
+        if isinstance(outcome, Stop):
+            raise StopError(outcome.message)

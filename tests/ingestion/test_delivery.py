@@ -1,0 +1,257 @@
+"""The courier: what it sends again, alone, never, and how long it waits."""
+
+from collections.abc import Callable, Sequence
+from random import Random
+
+import pytest
+
+from ingestion.delivery import (
+    Acknowledged,
+    Again,
+    Courier,
+    Limits,
+    Message,
+    Outcome,
+    Patience,
+    Refused,
+    Stop,
+    Unclear,
+)
+from ingestion.errors import RetryError, SetAsideError, StopError
+
+Answer = Callable[[Message], Outcome]
+LIMITS = Limits(4, 1000)
+
+
+def stored(message: Message) -> Outcome:
+    return Acknowledged("0", str(message.position))
+
+
+class FakePace:
+    def __init__(self) -> None:
+        self.time = 0.0
+        self.sleeps: list[float] = []
+
+    def now(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.time += seconds
+        self.sleeps.append(seconds)
+
+
+class Longest(Random):
+    """Draws the upper end, so that waits are what the formula says at most."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return max(a, b)
+
+
+class FakeTransport:
+    """Answers one request after another as it was told, and then stores."""
+
+    def __init__(self, *answers: Answer, limits: Limits = LIMITS) -> None:
+        self.limits = limits
+        self.sent: list[list[int]] = []
+        self.checks: list[Again | None] = []
+        self._answers = list(answers)
+
+    def check(self) -> Again | None:
+        return self.checks.pop(0) if self.checks else None
+
+    def measure(self, message: Message) -> int:
+        if len(message.value) > 100:
+            raise SetAsideError("too_large", "is over 100 bytes")
+        return len(message.value)
+
+    def send(self, batch: Sequence[Message]) -> Sequence[Outcome]:
+        self.sent.append([message.position for message in batch])
+        answer = self._answers.pop(0) if self._answers else stored
+        return [answer(message) for message in batch]
+
+    def close(self) -> None:
+        pass
+
+
+class FakeSettled:
+    def __init__(self) -> None:
+        self.positions: list[int] = []
+        self.aside: list[tuple[int, str]] = []
+        self.last_was_now = False
+
+    def set_aside(self, message: Message, reason: str) -> None:
+        self.aside.append((message.position, reason))
+
+    def save(self, position: int, *, now: bool = False) -> None:
+        self.positions.append(position)
+        self.last_was_now = now
+
+
+class Bench:
+    """A courier with everything around it."""
+
+    def __init__(self, *answers: Answer, limits: Limits = LIMITS) -> None:
+        self.transport = FakeTransport(*answers, limits=limits)
+        self.settled, self.pace = FakeSettled(), FakePace()
+        self.stop_after: int | None = None
+
+    def stopping(self) -> bool:
+        return self.stop_after is not None and (
+            len(self.transport.sent) >= self.stop_after
+        )
+
+    def deliver(self, *messages: Message, patience: Patience | None = None) -> Courier:
+        courier = Courier(
+            "u.pin",
+            self.transport,
+            self.settled,
+            self.pace,
+            patience=patience,
+            random=Longest(),
+            stopping=self.stopping,
+        )
+        self.courier = courier
+        courier.deliver(iter(messages))
+        return courier
+
+
+def messages(count: int) -> list[Message]:
+    return [Message(n, n, b'{"index":%d}' % n) for n in range(count)]
+
+
+def only(positions: set[int], outcome: Outcome) -> Answer:
+    return lambda m: outcome if m.position in positions else stored(m)
+
+
+def always(outcome: Outcome) -> Answer:
+    return lambda _: outcome
+
+
+def test_records_go_in_batches_of_the_limit() -> None:
+    bench = Bench()
+    bench.deliver(*messages(10))
+    assert bench.transport.sent == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert bench.settled.last_was_now
+    assert bench.settled.positions[-1] == 10
+
+
+def test_only_what_failed_is_sent_again_before_the_next_batch() -> None:
+    bench = Bench(only({1, 3}, Again("busy")))
+    bench.deliver(*messages(6))
+    assert bench.transport.sent == [[0, 1, 2, 3], [1, 3], [4, 5]]
+
+
+def test_a_batch_never_holds_two_values_of_one_key() -> None:
+    rows = [
+        Message(0, 7, b"{}"),
+        Message(1, 7, b"{}"),
+        Message(2, 7, b"[{}]"),
+        Message(3, None, b"{}"),
+    ]
+    bench = Bench()
+    bench.deliver(*rows)
+    assert bench.transport.sent == [[0, 1], [2, 3]]
+
+
+def test_a_batch_ends_at_the_byte_limit_and_a_large_record_goes_alone() -> None:
+    rows = [Message(n, n, b"x" * size) for n, size in enumerate((5, 5, 60, 5))]
+    bench = Bench(limits=Limits(4, 11))
+    bench.deliver(*rows)
+    assert bench.transport.sent == [[0, 1], [2], [3]]
+
+
+def test_a_refused_batch_is_bisected_down_to_the_record() -> None:
+    refuse: Answer = always(Refused("413"))
+    bench = Bench(refuse, refuse, refuse, stored)
+    bench.deliver(*messages(4))
+    assert bench.transport.sent == [[0, 1, 2, 3], [0, 1], [0], [1], [2, 3]]
+    assert bench.settled.aside == [(0, "refused: 413")]
+    assert bench.settled.positions[-1] == 4
+
+
+def test_an_unclear_record_goes_alone_three_times_and_is_then_set_aside() -> None:
+    unclear = only({1}, Unclear("500"))
+    bench = Bench(unclear, unclear, unclear, unclear)
+    courier = bench.deliver(*messages(6))
+    assert bench.transport.sent == [[0, 1, 2, 3], [1], [1], [1], [4, 5]]
+    assert bench.settled.aside == [(1, "unclear: 500")]
+    assert courier.tally.set_aside == 1
+    assert courier.tally.acknowledged == 5
+
+
+def test_ten_unclear_records_in_a_row_stop_and_none_is_set_aside() -> None:
+    bench = Bench(*[always(Unclear("broker down"))] * 100)
+    with pytest.raises(RetryError, match=r"broker down.*row 0 are settled"):
+        bench.deliver(*messages(40))
+    assert bench.settled.aside == []
+    assert bench.settled.positions[-1] == 0
+
+
+def test_a_record_that_cannot_be_sent_is_set_aside_without_a_request() -> None:
+    bench = Bench()
+    bench.deliver(Message(0, 1, b"x" * 101), Message(1, 2, b"{}"))
+    assert bench.settled.aside == [(0, "too_large: the record is over 100 bytes")]
+    assert bench.transport.sent == [[1]]
+
+
+def test_waits_double_up_to_30_seconds_and_the_run_gives_up() -> None:
+    bench = Bench(*[always(Again("503"))] * 1000)
+    with pytest.raises(RetryError, match=r"gave up after 100 s .* reason: 503\. 0 rec"):
+        bench.deliver(*messages(1), patience=Patience(give_up_after=100))
+    assert bench.pace.time == pytest.approx(100)
+    # 0.2 + 0.4 + … + 25.6 = 51, then 30, then the 19 s that are left.
+    assert len(bench.transport.sent) == 11
+
+
+def test_retry_after_is_waited_for_at_least_but_not_beyond_giving_up() -> None:
+    bench = Bench(always(Again("429", retry_after=60)))
+    bench.deliver(*messages(1))
+    assert 60 <= bench.pace.time < 61
+    bench = Bench(*[always(Again("429", retry_after=3600))] * 2)
+    with pytest.raises(RetryError):
+        bench.deliver(*messages(1), patience=Patience(give_up_after=100))
+    assert bench.pace.time == pytest.approx(100)
+
+
+def test_two_ambiguous_answers_halve_and_ten_good_ones_double() -> None:
+    slow = always(Again("504", ambiguous=True))
+    bench = Bench(slow, slow)
+    bench.deliver(*messages(4 + 18 + 4))
+    sizes = [len(sent) for sent in bench.transport.sent]
+    assert sizes == [4, 4, *[2] * 10, 4, 2]
+
+
+def test_answers_that_are_not_ambiguous_do_not_halve() -> None:
+    bench = Bench(*[always(Again("429"))] * 4)
+    bench.deliver(*messages(4))
+    assert [len(sent) for sent in bench.transport.sent] == [4] * 5
+
+
+def test_a_stop_keeps_what_the_same_answer_acknowledged() -> None:
+    bench = Bench(only({2, 3}, Stop("u.pin is forbidden: grant it.")))
+    with pytest.raises(StopError, match="grant it"):
+        bench.deliver(*messages(8))
+    assert bench.settled.positions[-1] == 2
+    assert bench.courier.tally.acknowledged == 2
+
+
+def test_an_interrupt_ends_after_the_open_request() -> None:
+    bench = Bench(only({1}, Again("busy")))
+    bench.stop_after = 1
+    bench.deliver(*messages(8))
+    assert bench.transport.sent == [[0, 1, 2, 3]]
+    assert bench.settled.positions[-1] == 1
+
+
+def test_the_topic_is_checked_until_it_answers() -> None:
+    bench = Bench()
+    bench.transport.checks = [Again("no connection"), Again("no connection"), None]
+    bench.deliver(*messages(1))
+    assert bench.transport.sent == [[0]]
+    assert bench.pace.time == pytest.approx(0.2 + 0.4)
+
+
+def test_a_rate_spreads_the_records() -> None:
+    bench = Bench()
+    bench.deliver(*messages(11), patience=Patience(rate=5))
+    assert bench.pace.time == pytest.approx(2, abs=0.3)
