@@ -2,8 +2,7 @@
 # ruff: noqa: PLC0415 - `ingest --help` and shell completion stay fast
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,101 +13,19 @@ from ingestion.cli_shared import (
     SET_ASIDE_EXIT_CODE,
     Interrupts,
     directory,
+    opened_source,
+    source_options,
     table,
     told,
-    write_sample_or_stop,
 )
 
 if TYPE_CHECKING:
     from ingestion.emitters import Emission, Lane, Rejects
-    from ingestion.sources import JsonLinesFolder
 
 
 @click.group()
 def emit() -> None:
     """Emit the records of a source."""
-
-
-def source_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that every destination of `emit` shares."""
-    for option in reversed(
-        [
-            click.option(
-                "--source",
-                required=True,
-                help="A folder with pin.jsonl, geo.jsonl and user.jsonl (one or more "
-                "of them), or the word sample.",
-            ),
-            click.option(
-                "--user-id",
-                required=True,
-                help="Topics are <user-id>.pin, <user-id>.geo and <user-id>.user.",
-            ),
-            click.option(
-                "--order",
-                type=click.Choice(["table", "emulator"]),
-                default="table",
-                show_default=True,
-                help="As in the files, or drawn with replacement as the original did.",
-            ),
-            click.option(
-                "--seed",
-                type=int,
-                default=100,
-                show_default=True,
-                help="Of the emulator's draws.",
-            ),
-            click.option(
-                "--bound",
-                type=click.IntRange(min=0),
-                default=11_000,
-                show_default=True,
-                help="The greatest row, counted from 0, that the emulator draws.",
-            ),
-            click.option(
-                "--limit",
-                type=click.IntRange(min=0),
-                help="End at this row or draw, counted from the source's beginning.",
-            ),
-            click.option(
-                "--rate",
-                type=click.FloatRange(min=0, min_open=True),
-                help="At most so many events a second.",
-            ),
-            click.option(
-                "--restart",
-                is_flag=True,
-                help="Emit all of it again, also if it was emitted or has changed.",
-            ),
-            click.option(
-                "--bad-lines",
-                type=click.Choice(["refuse", "land"]),
-                default="refuse",
-                show_default=True,
-                help="What to do about lines that are no object with an event number: "
-                "stop before anything is emitted, or land each as it is.",
-            ),
-            click.option(
-                "--events",
-                type=click.IntRange(min=0),
-                default=10_000,
-                show_default=True,
-                help="Of --source sample.",
-            ),
-            click.option(
-                "--sample-seed",
-                type=int,
-                default=1,
-                show_default=True,
-                help="Of --source sample.",
-            ),
-            click.option(
-                "--json", is_flag=True, help="Write JSON lines, for machines."
-            ),
-        ]
-    ):
-        command = option(command)
-    return command
 
 
 @emit.command("landing", epilog=EXIT_CODES)
@@ -178,34 +95,12 @@ def emit_landing(  # noqa: PLR0917 - click passes options by name
 
     place = Order(order, seed, bound, limit)
     flush = Flush(flush_bytes, flush_records, flush_seconds)
-    with told(json=json), _source(source, events, sample_seed) as folder:
+    with told(json=json), opened_source(source, events, sample_seed) as folder:
         store = directory(landing)
         opened = Landing.open(store, compression)
         rejects = Rejects(Path(landing) / "_ingest") if bad_lines == "land" else None
         emission = Emission(folder, opened, user_id, place, flush)
         _emit(emission, rejects, rate=rate, restart=restart, json=json)
-
-
-@contextmanager
-def _source(source: str, events: int, seed: int) -> Iterator["JsonLinesFolder"]:
-    """Open the folder of a source; a sample is written to a temporary one first."""
-    from contextlib import closing
-    from tempfile import TemporaryDirectory
-
-    from ingestion.errors import explained
-    from ingestion.sources import JsonLinesFolder
-
-    if source != "sample":
-        with closing(JsonLinesFolder.open(Path(source))) as folder:
-            yield folder
-        return
-    with explained("make a temporary folder, set TMPDIR to another"):
-        temporary = TemporaryDirectory()
-    with temporary as out:
-        write_sample_or_stop(Path(out), events, seed)
-        location = f"sample:{events}:{seed}"
-        with closing(JsonLinesFolder.open(Path(out), location)) as folder:
-            yield folder
 
 
 def _emit(

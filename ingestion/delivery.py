@@ -157,10 +157,10 @@ class Tally:
 class Courier:
     """Delivers the messages of one topic in order, a batch at a time.
 
-    Everything below `position` is acknowledged or set aside, whatever happens. A batch
-    never holds two different values of one key, and the next one starts when every
-    record of this one is settled: so per key the last value stored is the last one
-    sent, unless a request that timed out is stored late.
+    Everything below `settled_below` is acknowledged or set aside, at any moment. A
+    batch never holds two different values of one key, and the next one starts when
+    every record of this one is settled: so per key the last value stored is the last
+    one sent, unless a request that timed out is stored late.
 
     A record that fails unclearly is sent alone three times, then becomes a *suspect*.
     Suspects are set aside when a later record is acknowledged, or at the end of the
@@ -182,7 +182,7 @@ class Courier:
         """Deliver to `topic`; `stopping` says when to end after the open request."""
         self.topic = topic
         self.tally = Tally()
-        self.position = 0
+        self._next = 0
         self._transport = transport
         self._settled = settled
         self._pace = pace
@@ -203,12 +203,12 @@ class Courier:
         Raises `StopError` or `RetryError` where it cannot go on. The position is saved
         in any case; what was not settled is sent again by the next run.
         """
-        self.position = position
+        self._next = position
         try:
             self._check()
             self._deliver(messages)
         finally:
-            self._settled.save(self._lowest(), now=True)
+            self._settled.save(self.settled_below, now=True)
 
     def _check(self) -> None:
         while not self._stopping() and (again := self._transport.check()) is not None:
@@ -227,7 +227,7 @@ class Courier:
                 break
             sent += len(batch)
             self._settle(batch)
-            self._settled.save(self._lowest())
+            self._settled.save(self.settled_below)
 
     def _due(self, started: float, sent: int) -> int:
         if self._patience.rate is None:
@@ -235,9 +235,10 @@ class Courier:
         elapsed = self._pace.now() - started
         return int(elapsed * self._patience.rate) + 1 - sent
 
-    def _lowest(self) -> int:
-        """Return the position below which everything is settled."""
-        return min(self._open, default=self.position)
+    @property
+    def settled_below(self) -> int:
+        """The position below which everything is acknowledged or set aside."""
+        return min(self._open, default=self._next)
 
     # --- batches -------------------------------------------------------------------
 
@@ -251,7 +252,7 @@ class Courier:
                 room -= self._transport.measure(message)
             except SetAsideError as error:
                 self._set_aside(message, f"{error.reason}: the record {error}")
-                self.position = message.position + 1
+                self._next = message.position + 1
                 continue
             if batch and (room < 0 or _differs(values, message)):
                 self._held = message
@@ -260,7 +261,7 @@ class Courier:
                 values[message.key] = message.value
             batch.append(message)
             self._open.add(message.position)
-            self.position = message.position + 1
+            self._next = message.position + 1
         return batch
 
     def _take(self, messages: Iterator[Message]) -> Message | None:
@@ -423,7 +424,7 @@ class Courier:
     def _standing(self) -> str:
         return (
             f"{self.tally.acknowledged:,} records are acknowledged, all before row "
-            f"{self._lowest():,} are settled."
+            f"{self.settled_below:,} are settled."
         )
 
 

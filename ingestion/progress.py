@@ -2,14 +2,16 @@
 
 import sys
 import time
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 import click
 import orjson
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
+    from rich.table import Table
 
 _SECONDS_BETWEEN_LINES: Final = 5.0
 
@@ -87,6 +89,91 @@ class Lines(Progress):
         else:
             of = "" if self._total is None else f" of {self._total:,}"
             click.echo(f"{self._name}: {self._done:,}{of}", err=True)
+
+
+Rows = Callable[[], Sequence[dict[str, Any]]]
+"""Tells the state of every topic, when it is asked."""
+
+
+class Board(AbstractContextManager["Board"], Protocol):
+    """Shows the state of topics that go on side by side."""
+
+    def show(self, rows: Rows) -> None:
+        """Show the rows now, if it is time."""
+
+
+class LiveBoard(Board):
+    """A table that changes in place, by rich, on standard error."""
+
+    def __init__(self) -> None:
+        """Build the table; rich takes a while to import."""
+        from rich.console import Console  # noqa: PLC0415
+        from rich.live import Live  # noqa: PLC0415
+
+        self._live = Live(console=Console(stderr=True), transient=True)
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take the table away."""
+        self._live.stop()
+
+    def show(self, rows: Rows) -> None:
+        """Change the table."""
+        self._live.update(self._table(rows()))
+
+    @staticmethod
+    def _table(rows: Sequence[dict[str, Any]]) -> "Table":
+        from rich.table import Table  # noqa: PLC0415
+        from rich.text import Text  # noqa: PLC0415
+
+        table = Table()
+        for name in rows[0]:
+            table.add_column(name.replace("_", " "), justify="right", max_width=48)
+        for row in rows:
+            table.add_row(*(Text(_cell(value)) for value in row.values()))
+        return table
+
+
+class BoardLines(Board):
+    """Lines every few seconds: one a topic, or one of JSON for all."""
+
+    def __init__(self, *, json: bool, every: float = _SECONDS_BETWEEN_LINES) -> None:
+        """Begin the clock: a run that ends within `every` seconds writes nothing."""
+        self._json = json
+        self._every = every
+        self._told = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        """End; there is nothing to clean up."""
+
+    def show(self, rows: Rows) -> None:
+        """Write the rows when the last time is some seconds ago."""
+        if time.monotonic() - self._told < self._every:
+            return
+        self._told = time.monotonic()
+        if self._json:
+            write_json("progress", topics=rows())
+            return
+        for row in rows():
+            said = (f"{name.replace('_', ' ')} {_cell(v)}" for name, v in row.items())
+            click.echo(", ".join(said), err=True)
+
+
+def _cell(value: object) -> str:
+    if value is None or value == "":
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def choose_board(*, json: bool) -> Board:
+    """Return JSON lines if asked for, a table on a terminal, and else plain lines."""
+    if not json and sys.stderr.isatty():
+        return LiveBoard()
+    return BoardLines(json=json)
 
 
 def choose_progress(*, json: bool) -> Progress:
