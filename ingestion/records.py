@@ -10,6 +10,17 @@ from ingestion.errors import SetAsideError
 KEY_FIELDS: Final = {"pin": "index", "geo": "ind", "user": "ind"}
 """Record type to the field that holds the event's number."""
 
+FIELDS: Final = {
+    "pin": (
+        *("index", "unique_id", "title", "description", "poster_name"),
+        *("follower_count", "tag_list", "is_image_or_video", "image_src"),
+        *("downloaded", "save_location", "category"),
+    ),
+    "geo": ("ind", "timestamp", "latitude", "longitude", "country"),
+    "user": ("ind", "first_name", "last_name", "age", "date_joined"),
+}
+"""Record type to all its fields, the key first."""
+
 MAX_RECORD_BYTES: Final = 1 << 20
 """A record is at most 1 MiB, the limit of Kinesis and of Kafka's defaults."""
 
