@@ -86,6 +86,8 @@ test: check ## Lint, all tests, dbt build, end to end
 	@start=$$SECONDS; coverage run -m pytest --durations=5 tests/ingestion && \
 		coverage report --skip-covered --fail-under=90 && \
 		echo "tests/ingestion: $$((SECONDS - start)) s"
+	@start=$$SECONDS; pytest --durations=5 tests/emit && \
+		echo "tests/emit: $$((SECONDS - start)) s"
 	@start=$$SECONDS; pytest --durations=5 tests/pipeline && \
 		echo "tests/pipeline: $$((SECONDS - start)) s"
 

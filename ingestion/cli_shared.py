@@ -147,13 +147,20 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 @contextmanager
 def opened_source(source: str, events: int, seed: int) -> Iterator["Source"]:
-    """Open the folder of a source; a sample is written to a temporary one first."""
+    """Open a source; a sample is written to a temporary folder first."""
+    import os
     from contextlib import closing
     from tempfile import TemporaryDirectory
 
     from ingestion.errors import explained
     from ingestion.sources import JsonLinesFolder
 
+    if source == "sql" or "://" in source:
+        from ingestion.sql_source import SqlDatabase, url_of
+
+        with closing(SqlDatabase.open(url_of(source, os.environ))) as database:
+            yield database
+        return
     if source != "sample":
         with closing(JsonLinesFolder.open(Path(source))) as folder:
             yield folder
@@ -175,7 +182,9 @@ def source_options(command: Callable[..., None]) -> Callable[..., None]:
                 "--source",
                 required=True,
                 help="A folder with pin.jsonl, geo.jsonl and user.jsonl (one or more "
-                "of them), or the word sample.",
+                "of them), the word sample, the URL of a database without a password, "
+                "or the word sql: the URL is in $SOURCE_URL, or in the file "
+                "$SOURCE_URL_FILE.",
             ),
             click.option(
                 "--user-id",

@@ -81,7 +81,6 @@ class MariaDb:
                 "--bind-address=127.0.0.1",
                 f"--port={self.port}",
                 f"--pid-file={self._data / 'pid'}",
-                "--innodb-flush-log-at-trx-commit=0",
                 "--default-time-zone=+05:00",  # not UTC, so that a test can tell
             ],
             self._log,
@@ -97,8 +96,18 @@ class MariaDb:
                 f"grant select on {DATABASE}.* to {reader}",
             ):
                 connection.exec_driver_sql(statement)
+
+    def recreate_tables(self) -> None:
+        """Make the three tables anew, empty."""
+        self.run(
+            "drop table if exists pinterest_data, geolocation_data, user_data",
+            *SCHEMA.split(";")[:-1],
+        )
+
+    def run(self, *statements: str) -> None:
+        """Run statements as the administrator, on one connection."""
         with self.connect() as connection:
-            for statement in SCHEMA.split(";")[:-1]:
+            for statement in statements:
                 connection.exec_driver_sql(statement)
 
     @contextmanager
