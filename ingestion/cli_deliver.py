@@ -62,6 +62,34 @@ def delivery_options(command: Callable[..., None]) -> Callable[..., None]:
     )(command)
 
 
+def gateway_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of destinations that may stand behind an API gateway."""
+    for option in reversed(
+        [
+            click.option(
+                "--auth",
+                type=click.Choice(["none", "sigv4", "api-key", "basic", "bearer"]),
+                default="none",
+                show_default=True,
+                help="How to sign in. Secrets come from AWS's chain of credentials, or "
+                "from $GATEWAY_API_KEY, $GATEWAY_USERNAME and $GATEWAY_PASSWORD, "
+                "$GATEWAY_TOKEN.",
+            ),
+            click.option(
+                "--region", help="To sign for; a gateway's own name tells it."
+            ),
+            click.option(
+                "--gateway",
+                is_flag=True,
+                help="An API gateway stands before it: wait 35 s for an answer, not "
+                "70. One of Amazon's is known by its name.",
+            ),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
 def deliver(make_destination: "Callable[[], Destination]", asked: Asked) -> None:
     """Emit what is asked for to a destination, and say how it went.
 

@@ -4,10 +4,11 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ingestion.cli_deliver import Asked, deliver, delivery_options, gateway_options
 from ingestion.cli_shared import (
     EXIT_CODES,
     SET_ASIDE_EXIT_CODE,
@@ -175,3 +176,47 @@ def _summarise(
         click.echo(f"Nothing new: {place} has it already (--restart lands it again).")
     if path:
         click.echo(f"Lines that could not be landed are in {path}.")
+
+
+# --- kafka-rest --------------------------------------------------------------------
+
+
+@emit.command("kafka-rest", epilog=EXIT_CODES)
+@click.option(
+    "--url",
+    required=True,
+    help="Of the proxy or gateway, with the stage, without /topics.",
+)
+@gateway_options
+@delivery_options
+def emit_kafka_rest(
+    url: str,
+    auth: str,
+    region: str | None,
+    gateway: bool,
+    **asked: Any,  # noqa: ANN401 - the fields of Asked, checked by click
+) -> None:
+    """Emit to a Kafka REST proxy, each record at least once.
+
+    Every record is acknowledged by its own offset, or sent again, or set aside in
+    rejected.jsonl. Run again after anything, it goes on where it stood. The topics are
+    <user-id>.pin, <user-id>.geo and <user-id>.user; they must exist.
+
+    \b
+    Examples:
+      ingest emit kafka-rest --source sample --url http://127.0.0.1:8082 \\
+          --user-id 12a740a19697
+      ingest emit kafka-rest --source my/records --auth sigv4 --user-id 12a740a19697 \\
+          --url https://abc.execute-api.eu-west-1.amazonaws.com/prod
+    """  # noqa: D301
+    from ingestion.authentication import choose_authentication
+    from ingestion.endpoints import Place
+    from ingestion.kafka_rest import KafkaRest
+
+    def destination() -> KafkaRest:
+        place = Place.parse(url, gateway=gateway)
+        found = choose_authentication(auth, region or place.region)
+        place.require_safe(found)
+        return KafkaRest(place, found)
+
+    deliver(destination, Asked(**asked))
