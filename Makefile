@@ -75,8 +75,16 @@ check: .venv/dev.done profiles.yml ## Lint and type-check in a minute
 
 spark: .venv/dev.done .spark/jars.done profiles.yml ## What dbt build --target spark needs; wants Java 17 and Maven
 
+cluster: spark ## A Spark cluster on this machine, for --target spark_cluster
+	@echo "Starting a master, two workers and a Thrift server; logs are in data/cluster/logs"
+	@python tests/servers/spark_cluster.py start data/cluster
+	@echo "Type the line above, then: dbt build --target spark_cluster (after: source .venv/bin/activate)"
+
+cluster-stop: ## Stop it; its tables stay in data/cluster
+	@python tests/servers/spark_cluster.py stop data/cluster
+
 .spark/jars.done: pom.xml
-	@echo "Fetching Delta's jars for Spark"
+	@echo "Fetching jars for Spark: Delta, S3A"
 	@mvn --batch-mode --quiet dependency:copy-dependencies -DoutputDirectory='$(CURDIR)/.spark/jars'
 	@touch $@
 
@@ -104,4 +112,4 @@ lock: ## Rewrite requirements/ from pyproject.toml
 clean: ## Remove data/, target/ and logs/
 	rm -rf data target logs
 
-.PHONY: help setup run build trace docs check spark test bench lock clean
+.PHONY: help setup run build trace docs check spark cluster cluster-stop test bench lock clean

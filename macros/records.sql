@@ -158,9 +158,10 @@
 {% macro spark__is_json(text) -%}
     {#-
         One value as the first and as the last item of a list, so that nothing can
-        follow it unseen; and no half of a surrogate pair once the pairs are gone.
+        follow it unseen; and no half of a surrogate pair once the pairs are gone. What
+        is no list has the size -1 or, in ANSI mode, null.
     -#}
-    (
+    coalesce(
         size(from_json('[' || {{ text }} || ',0]', 'array<string>', {{ spark_json_options() }})) = 2
         and size(from_json('[0,' || {{ text }} || ']', 'array<string>', {{ spark_json_options() }})) = 2
         and not rlike(
@@ -169,7 +170,8 @@
                 r'\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}', ''
             ),
             r'\\u[dD][89a-fA-F]'
-        )
+        ),
+        false
     )
 {%- endmacro %}
 
