@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
+import mariadb_server
 import pytest
-from servers import mariadb
-from servers.mariadb import PASSWORD, MariaDb
-from servers.processes import require
+from mariadb_server import PASSWORD, MariaDb
+from processes import require
 from sqlalchemy.engine import make_url
 
 from ingestion.errors import RetryError, StopError
@@ -25,7 +25,7 @@ INGEST = [sys.executable, "-c", "from ingestion.cli import main; main()"]
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDb]:
-    require(mariadb.missing())
+    require(mariadb_server.missing())
     with MariaDb(tmp_path_factory.mktemp("mariadb")) as server:
         yield server
 

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Self
 
 import sqlalchemy
+from processes import Process, free_port
 from sqlalchemy.pool import NullPool
-
-from servers.processes import Process, free_port
 
 DATABASE = "pinterest_data"
 USER, PASSWORD = "reader", "made up for tests"
