@@ -1,0 +1,8 @@
+// node server.js PORT FOLDER: kinesalite on 127.0.0.1, its data in a LevelDB folder.
+// Its own command line listens on all interfaces.
+const kinesalite = require('kinesalite')
+
+const [port, path] = process.argv.slice(2)
+const quick = {createStreamMs: 50, deleteStreamMs: 50, updateStreamMs: 50}
+kinesalite({path, shardLimit: 100, ...quick}).listen(Number(port), '127.0.0.1')
+process.on('SIGTERM', () => process.exit(0))
