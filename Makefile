@@ -88,9 +88,19 @@ cluster-stop: ## Stop it; its tables stay in data/cluster
 	@mvn --batch-mode --quiet dependency:copy-dependencies -DoutputDirectory='$(CURDIR)/.spark/jars'
 	@touch $@
 
+servers: .servers/kinesalite.done ## Servers for tests, from npm
+
+.servers/kinesalite.done: tests/servers/kinesalite/package-lock.json
+	@echo "Fetching kinesalite for tests"
+	@mkdir -p .servers/kinesalite && cp tests/servers/kinesalite/package*.json .servers/kinesalite
+	@npm ci --prefix .servers/kinesalite --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
 test: check ## Lint, all tests, dbt build, end to end
 	@if command -v java >/dev/null && command -v mvn >/dev/null; then $(MAKE) --no-print-directory spark; \
 		else echo "Spark is left out: install Java 17 and Maven for it"; fi
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory .servers/kinesalite.done; \
+		else echo "Kinesis is left out: install nodejs and npm for it"; fi
 	@start=$$SECONDS; coverage run -m pytest --durations=5 tests/ingestion && \
 		coverage report --skip-covered --fail-under=90 && \
 		echo "tests/ingestion: $$((SECONDS - start)) s"

@@ -19,6 +19,7 @@ from ingestion.cli_shared import (
     table,
     told,
 )
+from ingestion.errors import StopError
 
 if TYPE_CHECKING:
     from ingestion.emitters import Emission, Lane, Rejects
@@ -218,5 +219,59 @@ def emit_kafka_rest(
         found = choose_authentication(auth, region or place.region)
         place.require_safe(found)
         return KafkaRest(place, found)
+
+    deliver(destination, Asked(**asked))
+
+
+# --- kinesis -----------------------------------------------------------------------
+
+
+@emit.command("kinesis", epilog=EXIT_CODES)
+@click.option(
+    "--url",
+    help="Of an API gateway before Kinesis, with the stage, without /streams; Kinesis "
+    "itself if not given.",
+)
+@click.option(
+    "--many",
+    is_flag=True,
+    help="Through the gateway's /records, up to 500 a request; /record, one a request, "
+    "if not given.",
+)
+@gateway_options
+@delivery_options
+def emit_kinesis(
+    url: str | None,
+    many: bool,
+    auth: str,
+    region: str | None,
+    gateway: bool,  # noqa: ARG001 - there is always one with --url
+    **asked: Any,  # noqa: ANN401 - the fields of Asked, checked by click
+) -> None:
+    """Emit to Kinesis, each record at least once.
+
+    Every record is acknowledged by its own sequence number, or sent again, or set aside
+    in rejected.jsonl. Run again after anything, it goes on where it stood. The streams
+    are streaming-<user_id>-pin, -geo and -user; they must exist.
+
+    \b
+    Examples:
+      ingest emit kinesis --source sample --region eu-west-1 --user-id 12a740a19697
+      ingest emit kinesis --source my/records --auth sigv4 --user-id 12a740a19697 \\
+          --url https://abc.execute-api.eu-west-1.amazonaws.com/prod
+    """  # noqa: D301
+    from ingestion.authentication import choose_authentication
+    from ingestion.endpoints import Place
+    from ingestion.kinesis import Kinesis, KinesisGateway, make_client
+
+    def destination() -> Kinesis | KinesisGateway:
+        if url is None and (many or auth != "none"):
+            raise StopError("--many and --auth are for a gateway: say its --url.")
+        if url is None:
+            return Kinesis.of(lambda: make_client(region))
+        place = Place.parse(url, gateway=True)
+        found = choose_authentication(auth, region or place.region)
+        place.require_safe(found)
+        return KinesisGateway(place, found, many)
 
     deliver(destination, Asked(**asked))

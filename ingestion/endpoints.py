@@ -223,7 +223,8 @@ class Endpoint:
         )
 
     def _denied(self, answer: Answer) -> Again | Stop:
-        where, skew = self.place.url, self._skew(answer)
+        where = self.place.url
+        skew = clock_skew(answer.headers.get("Date", ""), self._now())
         if answer.mentions("Missing Authentication Token"):
             return Stop(
                 f"{where} answers 403 Missing Authentication Token: for a gateway this "
@@ -247,16 +248,18 @@ class Endpoint:
             "may do, and --auth."
         )
 
-    def _skew(self, answer: Answer) -> str:
-        there = _http_date(answer.headers.get("Date", ""))
-        seconds = 0.0 if there is None else self._now() - there
-        if abs(seconds) <= _SKEW_SECONDS:
-            return ""
-        way = "ahead of" if seconds > 0 else "behind"
-        return (
-            f"the clock of this machine is {abs(seconds):.0f} s {way} the server's: "
-            "set it right, signatures hold for some minutes only."
-        )
+
+def clock_skew(date: str, now: float) -> str:
+    """Compare a `Date` header with this clock; text if they differ by over 60 s."""
+    there = _http_date(date)
+    seconds = 0.0 if there is None else now - there
+    if abs(seconds) <= _SKEW_SECONDS:
+        return ""
+    way = "ahead of" if seconds > 0 else "behind"
+    return (
+        f"the clock of this machine is {abs(seconds):.0f} s {way} the server's: "
+        "set it right, signatures hold for some minutes only."
+    )
 
 
 def retry_after(answer: Answer, now: float) -> float:

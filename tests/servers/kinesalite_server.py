@@ -1,7 +1,6 @@
 """kinesalite, from npm, on a LevelDB folder: sequence numbers, resharding, restarts."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -79,17 +78,14 @@ class Kinesalite:
 
     def create(self, stream: str, shards: int = 1) -> None:
         """Create a stream, and wait until it is there."""
-        client = self.client()
-        client.create_stream(StreamName=stream, ShardCount=shards)
-        client.get_waiter("stream_exists").wait(
-            StreamName=stream, WaiterConfig={"Delay": 1, "MaxAttempts": 30}
-        )
+        self.client().create_stream(StreamName=stream, ShardCount=shards)
+        self.wait_active(stream)
 
     def wait_active(self, stream: str) -> None:
-        """Wait until a resharding is done."""
-        describe: Callable[..., object] = self.client().describe_stream_summary
-        while "ACTIVE" not in str(describe(StreamName=stream)):
-            pass
+        """Wait until the stream is created, or a resharding done."""
+        self.client().get_waiter("stream_exists").wait(
+            StreamName=stream, WaiterConfig={"Delay": 1, "MaxAttempts": 30}
+        )
 
     def stored(self, stream: str) -> dict[str, list[tuple[str, bytes]]]:
         """Return every record, by shard in order: partition key and data."""
