@@ -88,7 +88,12 @@ cluster-stop: ## Stop it; its tables stay in data/cluster
 	@mvn --batch-mode --quiet dependency:copy-dependencies -DoutputDirectory='$(CURDIR)/.spark/jars'
 	@touch $@
 
-servers: .servers/kinesalite.done ## Servers for tests, from npm
+servers: .servers/kafka.done .servers/kinesalite.done ## Servers for tests; wants Java 17, Maven and npm
+
+.servers/kafka.done: tests/servers/kafka.pom.xml
+	@echo "Fetching a Kafka broker for tests"
+	@mvn --batch-mode --quiet -f $< dependency:copy-dependencies -DoutputDirectory='$(CURDIR)/.servers/kafka'
+	@touch $@
 
 .servers/kinesalite.done: tests/servers/kinesalite/package-lock.json
 	@echo "Fetching kinesalite for tests"
@@ -97,8 +102,8 @@ servers: .servers/kinesalite.done ## Servers for tests, from npm
 	@touch $@
 
 test: check ## Lint, all tests, dbt build, end to end
-	@if command -v java >/dev/null && command -v mvn >/dev/null; then $(MAKE) --no-print-directory spark; \
-		else echo "Spark is left out: install Java 17 and Maven for it"; fi
+	@if command -v java >/dev/null && command -v mvn >/dev/null; then $(MAKE) --no-print-directory spark .servers/kafka.done; \
+		else echo "Spark and Kafka are left out: install Java 17 and Maven for them"; fi
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory .servers/kinesalite.done; \
 		else echo "Kinesis is left out: install nodejs and npm for it"; fi
 	@start=$$SECONDS; coverage run -m pytest --durations=5 tests/ingestion && \
@@ -122,4 +127,4 @@ lock: ## Rewrite requirements/ from pyproject.toml
 clean: ## Remove data/, target/ and logs/
 	rm -rf data target logs
 
-.PHONY: help setup run build trace docs check spark cluster cluster-stop test bench lock clean
+.PHONY: help setup run build trace docs check spark cluster cluster-stop servers test bench lock clean

@@ -81,11 +81,12 @@ class KafkaRestTransport:
     request as they are.
     """
 
-    limits = _LIMITS
-
-    def __init__(self, topic: str, endpoint: Endpoint) -> None:
+    def __init__(
+        self, topic: str, endpoint: Endpoint, limits: Limits = _LIMITS
+    ) -> None:
         """Post to `topic`; nothing is sent yet."""
         self.topic = topic
+        self.limits = limits
         self._endpoint = endpoint
         self._path = f"/topics/{quote(topic, safe='')}"
 
