@@ -90,7 +90,7 @@ cluster-stop: ## Stop it; its tables stay in data/cluster
 
 servers: .servers/kafka.done .servers/kinesalite.done ## Servers for tests; wants Java 17, Maven and npm
 
-.servers/kafka.done: tests/servers/kafka.pom.xml
+.servers/kafka.done: tests/servers/kafka-pom.xml
 	@echo "Fetching a Kafka broker for tests"
 	@mvn --batch-mode --quiet -f $< dependency:copy-dependencies -DoutputDirectory='$(CURDIR)/.servers/kafka'
 	@touch $@

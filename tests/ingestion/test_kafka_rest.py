@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import requests
-from servers.dialects import JSON_V2, Fault, Reply, json_reply
-from servers.memory_front import CannedAdapter, MemoryProxy
+from dialects import JSON_V2, Fault, Reply, json_reply
+from memory_front import CannedAdapter, MemoryProxy
 from urllib3.exceptions import NewConnectionError
 
 from ingestion.delivery import (

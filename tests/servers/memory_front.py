@@ -6,10 +6,7 @@ from io import BytesIO
 from urllib.parse import unquote, urlsplit
 
 import requests
-from requests.adapters import BaseAdapter
-from requests.structures import CaseInsensitiveDict
-
-from servers.dialects import (
+from dialects import (
     DroppedError,
     Failed,
     Front,
@@ -18,6 +15,8 @@ from servers.dialects import (
     Result,
     Stored,
 )
+from requests.adapters import BaseAdapter
+from requests.structures import CaseInsensitiveDict
 
 
 class MemoryLog:

@@ -23,8 +23,7 @@ from urllib.parse import unquote
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient
-
-from servers.dialects import (
+from dialects import (
     DroppedError,
     Failed,
     Fault,
@@ -35,7 +34,7 @@ from servers.dialects import (
     Stored,
     json_reply,
 )
-from servers.processes import Process, free_port
+from processes import Process, free_port
 
 _METADATA_SECONDS = 5.0
 _REQUEST_BYTES = 1 << 20
@@ -53,7 +52,7 @@ class RestFront:
         self.posts = folder / "posts.jsonl"
         self._log = folder / "front.log"
         self._command = [
-            *(sys.executable, "-m", "servers.rest_front", "--dialect", dialect),
+            *(sys.executable, "-m", "rest_front", "--dialect", dialect),
             *("--bootstrap", bootstrap, "--port", str(self.port)),
             *("--posts", str(self.posts)),
         ]
@@ -61,7 +60,7 @@ class RestFront:
 
     def start(self) -> None:
         """Start, also after a kill, on the same port."""
-        path = {"PYTHONPATH": str(Path(__file__).parents[1])}
+        path = {"PYTHONPATH": str(Path(__file__).parent)}
         self._process = Process(self._command, self._log, path)
         self._process.wait_for(self.port)
 

@@ -13,8 +13,7 @@ import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
-
-from servers.processes import SERVERS, Process, free_port
+from processes import SERVERS, Process, free_port
 
 JARS = SERVERS / "kafka"
 _READ_SECONDS = 30.0
