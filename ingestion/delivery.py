@@ -19,7 +19,8 @@ _DOUBLINGS: Final = 10
 _AMBIGUOUS_TO_HALVE: Final = 2
 _GOOD_TO_DOUBLE: Final = 10
 _TRIES_ALONE: Final = 3
-_SUSPECTS: Final = 10
+_UNCLEAR_IN_A_ROW: Final = 10
+_REFUSED_IN_A_ROW: Final = 100
 
 
 class Message(NamedTuple):
@@ -162,10 +163,11 @@ class Courier:
     every record of this one is settled: so per key the last value stored is the last
     one sent, unless a request that timed out is stored late.
 
-    A record that fails unclearly is sent alone three times, then becomes a *suspect*.
-    Suspects are set aside when a later record is acknowledged, or at the end of the
-    source. Ten of them with no acknowledgement between are a system that is ill, not
-    records: the run stops, the position stays before the first, nothing is set aside.
+    A record that fails unclearly is sent alone three times, a request that is refused
+    is bisected; what fails alone becomes a *suspect*. Suspects are set aside when a
+    later record is acknowledged, or at the end of the source. Ten unclear or a hundred
+    refused ones with no acknowledgement between are a system that is ill, not records:
+    the run stops, the position stays before the first, and none is set aside.
     """
 
     def __init__(
@@ -322,8 +324,8 @@ class Courier:
     ) -> list[list[Message]]:
         if len(group) == 1:
             for message, reason in refused:
-                self._progressed()
-                self._set_aside(message, f"refused: {reason}")
+                self._suspect(message, f"refused: {reason}")
+                self._require_few(_REFUSED_IN_A_ROW, reason, StopError)
             return []
         messages = [message for message, _ in refused]
         middle = (len(messages) + 1) // 2
@@ -341,19 +343,25 @@ class Courier:
             if tries < _TRIES_ALONE:
                 groups.append([message])
             else:
-                self._suspect(message, reason)
+                self._suspect(message, f"unclear: {reason}")
+                self._require_few(_UNCLEAR_IN_A_ROW, reason, RetryError)
         return groups
 
     # --- what cannot be delivered --------------------------------------------------
 
     def _suspect(self, message: Message, reason: str) -> None:
-        self._suspects.append((message, f"unclear: {reason}"))
-        if len(self._suspects) >= _SUSPECTS:
-            raise RetryError(
-                f"{self.topic}: {_SUSPECTS} records one after another failed three "
-                f"times each ({reason}), none between succeeded, so the fault is "
-                f"hardly theirs: {self._standing()} See why the other side cannot "
-                "store them, then run the same command again."
+        self._suspects.append((message, reason))
+
+    def _require_few(
+        self, count: int, reason: str, kind: type[StopError | RetryError]
+    ) -> None:
+        """Raise where so many failed that it cannot be for what is in them."""
+        if len(self._suspects) >= count:
+            raise kind(
+                f"{self.topic}: {len(self._suspects)} records one after another failed "
+                f"alone ({reason}) and none between succeeded, so the fault is hardly "
+                f"theirs: {self._standing()} See why the other side cannot store them, "
+                "then run the same command again."
             )
 
     def _confirm_suspects(self) -> None:

@@ -181,10 +181,25 @@ def test_an_unclear_record_goes_alone_three_times_and_is_then_set_aside() -> Non
 
 def test_ten_unclear_records_in_a_row_stop_and_none_is_set_aside() -> None:
     bench = Bench(*[always(Unclear("broker down"))] * 100)
-    with pytest.raises(RetryError, match=r"broker down.*row 0 are settled"):
-        bench.deliver(*messages(40))
+    with pytest.raises(RetryError, match=r"10 records one .*broker down.*before row 0"):
+        bench.deliver(*messages(40), patience=Patience(give_up_after=10_000))
     assert bench.settled.aside == []
     assert bench.settled.positions[-1] == 0
+
+
+def test_a_hundred_refused_records_in_a_row_stop_and_none_is_set_aside() -> None:
+    bench = Bench(*[always(Refused("HTTP 400"))] * 1000)
+    with pytest.raises(StopError, match=r"100 records one after another.*HTTP 400"):
+        bench.deliver(*messages(150))
+    assert bench.settled.aside == []
+    assert bench.settled.positions[-1] == 0
+
+
+def test_suspects_at_the_end_of_the_source_are_set_aside() -> None:
+    bench = Bench(*[always(Refused("413"))] * 3)
+    bench.deliver(*messages(2))
+    assert bench.settled.aside == [(0, "refused: 413"), (1, "refused: 413")]
+    assert bench.settled.positions[-1] == 2
 
 
 def test_a_record_that_cannot_be_sent_is_set_aside_without_a_request() -> None:

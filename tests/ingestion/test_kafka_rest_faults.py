@@ -1,0 +1,182 @@
+"""Whatever goes wrong in whatever order: nothing lost, nothing out of order."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from random import Random
+
+import orjson
+from dialects import DIALECTS, Fault
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from memory_front import MemoryProxy
+
+from ingestion.cursors import Cursor, Route, State
+from ingestion.delivery import Acknowledged, Courier, Limits, Message, Outcome
+from ingestion.endpoints import Endpoint, Place
+from ingestion.kafka_rest import KafkaRestTransport
+from ingestion.stores import Files
+
+TOPIC = "u.pin"
+REQUEST_SECONDS = 0.4
+ROUTE = Route("place", "content", {"order": "table"}, "kafka-rest x", TOPIC)
+
+
+class UnsyncedFiles(Files):
+    def sync(self, descriptor: int) -> None:
+        pass
+
+
+class KilledError(BaseException):
+    """The process is gone."""
+
+
+class FakePace:
+    def __init__(self) -> None:
+        self.time = 0.0
+
+    def now(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+
+class MortalCursor(Cursor):
+    """Writes nothing any more once the process is gone."""
+
+    alive = True
+
+    def save(self, position: int, *, now: bool = False) -> None:
+        if self.alive:
+            super().save(position, now=now)
+
+
+class WatchedTransport(KafkaRestTransport):
+    """Checks each acknowledgement when it comes, and dies before or after a request."""
+
+    def watch(self, world: "World", kill_at: int | None, *, after: bool) -> None:
+        self._world, self._kill_at, self._after = world, kill_at, after
+        self._requests = 0
+
+    def send(self, batch: Sequence[Message]) -> Sequence[Outcome]:
+        keys = [message.key for message in batch]
+        assert len(set(keys)) == len(keys)
+        self._world.pace.time += REQUEST_SECONDS
+        self._requests += 1
+        if self._requests == self._kill_at and not self._after:
+            raise KilledError
+        outcomes = super().send(batch)
+        if self._requests == self._kill_at:
+            raise KilledError
+        stored = self._world.stored()
+        for message, outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, Acknowledged):
+                assert message.value in stored
+        return outcomes
+
+
+class World:
+    """A proxy that lives on, and processes that come and go."""
+
+    def __init__(self, dialect: str, root: Path, rows: list[Message]) -> None:
+        self.rows = rows
+        self.pace = FakePace()
+        self.proxy = MemoryProxy(dialect, TOPIC)
+        self.state = State(root, UnsyncedFiles())
+
+    def stored(self) -> list[bytes]:
+        return [value for _, value in self.proxy.log.topics[TOPIC]]
+
+    def aside(self) -> set[int]:
+        if not self.state.rejected.exists():
+            return set()
+        lines = self.state.rejected.read_bytes().splitlines()
+        return {orjson.loads(line)["position"] for line in lines}
+
+    def run(self, kill_at: int | None = None, *, after: bool = False) -> None:
+        """Run one process, to its end or to its death."""
+        cursor = MortalCursor(self.state, ROUTE, self.pace)
+        make_session = self.proxy.make_session
+        endpoint = Endpoint(Place.parse("http://proxy"), make_session=make_session)
+        transport = WatchedTransport(TOPIC, endpoint, Limits(4, 10_000))
+        transport.watch(self, kill_at, after=after)
+        with cursor.locked():
+            position = cursor.resume()
+            self.check_below(position)
+            random = Random(1)  # noqa: S311 - spreads retries
+            courier = Courier(TOPIC, transport, cursor, self.pace, random=random)
+            try:
+                courier.deliver(self._from(position), position)
+            except KilledError:
+                cursor.alive = False
+        self.check_below(cursor.resume())
+
+    def _from(self, position: int) -> Iterator[Message]:
+        for message in self.rows[position:]:
+            if self.pace.time > 100_000:
+                raise AssertionError("it never ends")
+            yield message
+
+    def check_below(self, position: int) -> None:
+        """Everything below a position that was saved is stored or set aside."""
+        stored, aside = set(self.stored()), self.aside()
+        for message in self.rows[:position]:
+            assert message.value in stored or message.position in aside
+
+
+def messages(keys: Sequence[tuple[int, bool]]) -> list[Message]:
+    rows = []
+    for position, (key, storable) in enumerate(keys):
+        value = {"index": key, "n": position}
+        if not storable:
+            value["unstorable"] = 1
+        rows.append(Message(position, key, orjson.dumps(value)))
+    return rows
+
+
+ROWS = st.lists(
+    st.tuples(st.integers(0, 5), st.integers(0, 9).map(lambda n: n > 0)), max_size=40
+).map(messages)
+FAULTS = st.lists(
+    st.one_of(
+        st.builds(
+            Fault,
+            st.sampled_from(["drop", "reset", "429", "503", "500", "502", "504"]),
+            st.integers(0, 3),
+        ),
+        st.builds(Fault, st.sampled_from(["html", "short", "minus"]), st.just(0)),
+        st.builds(Fault, st.sampled_from(["partial", "unclear"]), st.integers(0, 3)),
+        st.builds(Fault, st.sampled_from(["413", "422"]), st.integers(1, 3)),
+    ),
+    max_size=12,
+)
+KILLS = st.lists(st.tuples(st.integers(1, 12), st.booleans()), max_size=3)
+
+
+@settings(
+    max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+@given(st.sampled_from(sorted(DIALECTS)), ROWS, FAULTS, KILLS)
+def test_no_order_of_faults_and_kills_loses_a_record_or_an_order(
+    dialect: str,
+    rows: list[Message],
+    faults: list[Fault],
+    kills: list[tuple[int, bool]],
+) -> None:
+    with tempfile.TemporaryDirectory() as root:
+        world = World(dialect, Path(root), rows)
+        world.proxy.front.faults = list(faults)
+        for kill_at, after in kills:
+            world.run(kill_at, after=after)
+        world.run()
+        stored, aside = world.stored(), world.aside()
+        unstorable = {m.position for m in rows if b"unstorable" in m.value}
+        assert aside == unstorable
+        assert set(stored) == {m.value for m in rows if m.position not in aside}
+        last = {m.key: m.value for m in rows if m.position not in aside}
+        for value in last.values():
+            key = orjson.loads(value)["index"]
+            (final,) = [v for v in stored if orjson.loads(v)["index"] == key][-1:]
+            assert final == value
+        assert world.proxy.misused == []
