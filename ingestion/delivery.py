@@ -16,6 +16,7 @@ _NAP_SECONDS: Final = 0.1
 _FIRST_PAUSE_SECONDS: Final = 0.2
 _LONGEST_PAUSE_SECONDS: Final = 30.0
 _DOUBLINGS: Final = 10
+_BURST_SECONDS: Final = 1.0
 _AMBIGUOUS_TO_HALVE: Final = 2
 _GOOD_TO_DOUBLE: Final = 10
 _TRIES_ALONE: Final = 3
@@ -198,6 +199,7 @@ class Courier:
         self._alone: dict[int, int] = {}
         self._failures = self._ambiguous = self._good = 0
         self._failing_since: float | None = None
+        self._due_at = 0.0
 
     def deliver(self, messages: Iterator[Message], position: int = 0) -> None:
         """Deliver messages whose positions rise from `position` on.
@@ -217,9 +219,9 @@ class Courier:
             self._pause(again)
 
     def _deliver(self, messages: Iterator[Message]) -> None:
-        started, sent = self._pace.now(), 0
+        self._due_at = self._pace.now()
         while not self._stopping():
-            due = self._due(started, sent)
+            due = self._due()
             if due < 1:
                 self._pace.sleep(_NAP_SECONDS)
                 continue
@@ -227,15 +229,20 @@ class Courier:
             if not batch:
                 self._confirm_suspects()
                 break
-            sent += len(batch)
+            self._spend(len(batch))
             self._settle(batch)
             self._settled.save(self.settled_below)
 
-    def _due(self, started: float, sent: int) -> int:
+    def _due(self) -> int:
         if self._patience.rate is None:
             return self._transport.limits.records
-        elapsed = self._pace.now() - started
-        return int(elapsed * self._patience.rate) + 1 - sent
+        return int((self._pace.now() - self._due_at) * self._patience.rate) + 1
+
+    def _spend(self, records: int) -> None:
+        """Move on when the next record is due; at most a second is ever made up for."""
+        if self._patience.rate is not None:
+            begin = max(self._due_at, self._pace.now() - _BURST_SECONDS)
+            self._due_at = begin + records / self._patience.rate
 
     @property
     def settled_below(self) -> int:

@@ -270,3 +270,9 @@ def test_a_rate_spreads_the_records() -> None:
     bench = Bench()
     bench.deliver(*messages(11), patience=Patience(rate=5))
     assert bench.pace.time == pytest.approx(2, abs=0.3)
+
+
+def test_after_an_outage_a_rate_makes_up_for_one_second_only() -> None:
+    bench = Bench(always(Again("down", retry_after=100)), limits=Limits(50, 10_000))
+    bench.deliver(*messages(41), patience=Patience(rate=10))
+    assert bench.pace.time == pytest.approx(100 + 0.2 + 3, abs=0.5)

@@ -168,12 +168,11 @@ def _read(consumer: Consumer, place: TopicPartition) -> Iterator[Stored]:
     consumer.assign([TopicPartition(place.topic, place.partition, low)])
     position = low
     while position < high:
-        messages = consumer.consume(10_000, timeout=_READ_SECONDS)
-        if not messages:
+        message = consumer.poll(_READ_SECONDS)
+        if message is None:
             pytest.fail(f"{place} ends at {position}, before {high}")
-        for message in messages:
-            yield _stored(message)
-        position = (messages[-1].offset() or 0) + 1
+        yield _stored(message)
+        position = (message.offset() or 0) + 1
 
 
 def _stored(message: Message) -> Stored:
