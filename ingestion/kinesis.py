@@ -382,13 +382,19 @@ class KinesisGatewayTransport:
 # --- what both say -----------------------------------------------------------------
 
 
-def outcome_of(code: str, message: object, stream: str) -> Outcome:
-    """Say what an error code of Kinesis means for a record."""
+def outcome_of(
+    code: str, message: object, stream: str, *, ambiguous: bool = True
+) -> Outcome:
+    """Say what an error code of Kinesis means for a record.
+
+    A call that failed inside is ambiguous. An entry that failed inside was not stored,
+    and says nothing about the size of the call.
+    """
     reason = f"Kinesis says {code}"
     if code in _THROTTLED:
         return Again(reason)
     if code in _FAILED_INSIDE:
-        return Again(reason, ambiguous=True)
+        return Again(reason, ambiguous)
     if code == "ResourceNotFoundException":
         return Stop(
             f"Kinesis knows no stream {stream}: make it, such as with `ingest streams "
@@ -437,7 +443,8 @@ def _outcome(entry: object, stream: str) -> Outcome:
         return Acknowledged(str(entry.get("ShardId")), number)
     if not code:
         return Again("an entry has no sequence number", ambiguous=True)
-    return outcome_of(str(code), entry.get("ErrorMessage"), stream)
+    said = entry.get("ErrorMessage")
+    return outcome_of(str(code), said, stream, ambiguous=False)
 
 
 def _partition_key(message: Message) -> str:

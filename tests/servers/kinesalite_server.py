@@ -1,10 +1,12 @@
 """kinesalite, from npm, on a LevelDB folder: sequence numbers, resharding, restarts."""
 
 import shutil
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import boto3
+import pytest
 from botocore.config import Config
 from processes import SERVERS, Process, free_port
 
@@ -83,9 +85,13 @@ class Kinesalite:
 
     def wait_active(self, stream: str) -> None:
         """Wait until the stream is created, or a resharding done."""
-        self.client().get_waiter("stream_exists").wait(
-            StreamName=stream, WaiterConfig={"Delay": 1, "MaxAttempts": 30}
-        )
+        client = self.client()
+        for _ in range(600):
+            said = client.describe_stream_summary(StreamName=stream)
+            if said["StreamDescriptionSummary"]["StreamStatus"] == "ACTIVE":
+                return
+            time.sleep(0.05)
+        pytest.fail(f"stream {stream} did not become active")
 
     def stored(self, stream: str) -> dict[str, list[tuple[str, bytes]]]:
         """Return every record, by shard in order: partition key and data."""
