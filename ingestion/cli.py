@@ -16,6 +16,7 @@ from ingestion.cli_shared import (
     told,
     write_sample_or_stop,
 )
+from ingestion.cli_topics import streams, topics
 from ingestion.errors import StopError
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ def main() -> None:
 
 
 main.add_command(emit)
+main.add_command(streams)
+main.add_command(topics)
 
 
 # --- sample ------------------------------------------------------------------------

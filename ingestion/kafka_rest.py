@@ -41,6 +41,20 @@ _DENIED: Final = {40101, 40301, 401, 403}
 _UNKNOWN_TOPIC: Final = {404, 40401, 40402}
 
 
+def topic_name(user_id: str, record_type: str) -> str:
+    """Return `<user_id>.<record_type>`; `StopError` where Kafka has no such name.
+
+    The source is the rule for topic names in Kafka's documentation.
+    """
+    name = f"{user_id}.{record_type}"
+    if not _TOPIC_NAME.fullmatch(name):
+        raise StopError(
+            f"{name!r} is no name for a topic: --user-id takes letters, digits, "
+            "dots, dashes and underscores, 249 with the record type."
+        )
+    return name
+
+
 @dataclass(frozen=True, slots=True)
 class KafkaRest:
     """A Kafka REST proxy as a destination."""
@@ -56,17 +70,8 @@ class KafkaRest:
         return f"kafka-rest {self.place.url}"
 
     def topic(self, user_id: str, record_type: str) -> str:
-        """Return `<user_id>.<record_type>`; `StopError` where Kafka has no such name.
-
-        The source is the rule for topic names in Kafka's documentation.
-        """
-        name = f"{user_id}.{record_type}"
-        if not _TOPIC_NAME.fullmatch(name):
-            raise StopError(
-                f"{name!r} is no name for a topic: --user-id takes letters, digits, "
-                "dots, dashes and underscores, 249 with the record type."
-            )
-        return name
+        """Return the topic's name."""
+        return topic_name(user_id, record_type)
 
     def transport(self, topic: str) -> "KafkaRestTransport":
         """Make a way to one topic, with a connection of its own."""

@@ -7,8 +7,8 @@ and PutRecord, and for the gateway the "Amazon API Gateway Developer Guide", tut
 
 import re
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
@@ -38,7 +38,7 @@ from ingestion.endpoints import (
     clock_skew,
     short,
 )
-from ingestion.errors import SetAsideError, StopError
+from ingestion.errors import RetryError, SetAsideError, StopError
 from ingestion.records import MAX_RECORD_BYTES
 
 if TYPE_CHECKING:
@@ -133,6 +133,24 @@ def _client_says(error: Exception) -> str:
         f"Kinesis cannot be asked ({type(error).__name__}: {short(error)}): correct "
         "the credentials, profile or endpoint, then run it again."
     )
+
+
+@contextmanager
+def explain_kinesis(doing: str) -> Iterator[None]:
+    """Turn an error of the client inside the block into one sentence."""
+    try:
+        yield
+    except _FAILURES as error:
+        code = _code(error)
+        if isinstance(error, _NOT_CONNECTED + _BROKEN) or code in _THROTTLED:
+            raise RetryError(
+                f"Cannot {doing} ({code}): see that Kinesis is reachable, then run the "
+                "same command again."
+            ) from error
+        if isinstance(error, aws.ClientError):
+            said = short(error.response["Error"].get("Message", ""))
+            raise StopError(f"Cannot {doing} ({code}): {said}") from error
+        raise StopError(_client_says(error)) from error
 
 
 # --- direct ------------------------------------------------------------------------

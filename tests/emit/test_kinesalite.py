@@ -176,9 +176,10 @@ def test_a_server_that_is_killed_twice_loses_nothing_that_it_acknowledged(
 def ingest(
     server: Kinesalite, *arguments: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
+    named = {**os.environ, **server.environment, **environment}
     return subprocess.run(
         [*INGEST, *arguments],
-        env={**os.environ, **server.environment, **environment},
+        env={name: value for name, value in named.items() if value},
         capture_output=True,
         text=True,
         check=False,

@@ -72,7 +72,9 @@ class Broker:
         self._folder = folder
         self._properties = folder / "server.properties"
         self._write_properties(settings or {})
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # The first bits are 0: an id that begins with - would look like an option.
+        number = uuid.uuid4().int >> 4
+        cluster = base64.urlsafe_b64encode(number.to_bytes(16)).decode().rstrip("=")
         config = str(self._properties)
         tool = ("kafka.tools.StorageTool", "format", "-t", cluster, "-c", config)
         subprocess.run(self._java(*tool), check=True, capture_output=True)
