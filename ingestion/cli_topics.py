@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 
 from ingestion.cli_shared import EXIT_CODES, table, told
-from ingestion.records import KEY_FIELDS
 
 if TYPE_CHECKING:
     from ingestion.topics import Made
@@ -79,6 +78,7 @@ def create_topics(  # noqa: PLR0917 - click passes options by name
           --partitions 1 --replication 1 --min-isr 1
     """  # noqa: D301
     from ingestion.kafka_rest import topic_name
+    from ingestion.records import KEY_FIELDS
     from ingestion.topics import Shape, kafka_admin
     from ingestion.topics import create_topics as create
 
@@ -104,6 +104,7 @@ def create_streams(user_id: str, json: bool, region: str | None, shards: int) ->
       ingest streams create --region eu-west-1 --user-id 12a740a19697 --shards 2
     """  # noqa: D301
     from ingestion.kinesis import make_client, stream_name
+    from ingestion.records import KEY_FIELDS
     from ingestion.topics import create_streams as create
 
     with told(json=json):
