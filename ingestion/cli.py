@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ingestion.cli_doctor import doctor
 from ingestion.cli_emit import emit
 from ingestion.cli_shared import (
     EXIT_CODES,
@@ -29,6 +30,7 @@ def main() -> None:
     """Emit events, land them as raw JSON exactly once, and prove it."""
 
 
+main.add_command(doctor)
 main.add_command(emit)
 main.add_command(streams)
 main.add_command(topics)

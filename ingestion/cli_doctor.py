@@ -1,0 +1,135 @@
+"""The command `ingest doctor`."""
+# ruff: noqa: PLC0415 - `ingest --help` and shell completion stay fast
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from ingestion.cli_deliver import gateway_options
+from ingestion.cli_shared import EXIT_CODES, opened_source, told
+from ingestion.errors import StopError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ingestion.doctor import Finding
+
+
+@click.command(epilog=EXIT_CODES)
+@click.option("--user-id", required=True, help="Whose topics or streams.")
+@click.option("--source", help="A folder, sql, or the URL of a database.")
+@click.option("--kafka-rest", metavar="URL", help="Of a Kafka REST proxy or gateway.")
+@click.option("--kinesis", is_flag=True, help="Kinesis itself.")
+@click.option("--kinesis-gateway", metavar="URL", help="Of a gateway before Kinesis.")
+@gateway_options
+@click.option("--json", is_flag=True, help="Write JSON lines, for machines.")
+def doctor(  # noqa: PLR0917 - click passes options by name
+    user_id: str,
+    source: str | None,
+    kafka_rest: str | None,
+    kinesis: bool,
+    kinesis_gateway: str | None,
+    auth: str,
+    region: str | None,
+    gateway: bool,
+    json: bool,
+) -> None:
+    """Look at what a run would need, and say what to correct.
+
+    Nothing is written anywhere. The exit code is 1 where something is wrong.
+
+    \b
+    Examples:
+      ingest doctor --user-id 12a740a19697 --kafka-rest http://127.0.0.1:8082
+      ingest doctor --user-id 12a740a19697 --source sql --kinesis --region eu-west-1
+    """  # noqa: D301
+    found: list[Finding] = []
+    with told(json=json):
+        if source is not None:
+            found += _source(source)
+        if kafka_rest is not None:
+            found += _kafka_rest(kafka_rest, user_id, auth, region, gateway=gateway)
+        if kinesis:
+            found += _kinesis(user_id, region)
+        if kinesis_gateway is not None:
+            found += _gateway(kinesis_gateway, user_id, auth, region)
+        if not found:
+            raise StopError(
+                "There is nothing to look at: say --source, --kafka-rest, --kinesis or "
+                "--kinesis-gateway."
+            )
+    _tell(found, json=json)
+
+
+def _source(source: str) -> "Iterator[Finding]":
+    from ingestion.doctor import Finding, look_at_source
+    from ingestion.errors import IngestError
+
+    try:
+        with opened_source(source, 0, 0) as opened:
+            yield from look_at_source(opened)
+    except IngestError as error:
+        yield Finding("source", False, str(error))
+
+
+def _kafka_rest(
+    url: str, user_id: str, auth: str, region: str | None, *, gateway: bool
+) -> "Iterator[Finding]":
+    from ingestion.authentication import choose_authentication
+    from ingestion.doctor import date_of_endpoint, look_at_clock, look_at_topics
+    from ingestion.endpoints import Endpoint, Place
+    from ingestion.kafka_rest import KafkaRest
+
+    place = Place.parse(url, gateway=gateway)
+    authentication = choose_authentication(auth, region or place.region)
+    place.require_safe(authentication)
+    yield from look_at_topics(KafkaRest(place, authentication), user_id)
+    endpoint = Endpoint(place, authentication)
+    yield look_at_clock(lambda: date_of_endpoint(endpoint), time.time)
+
+
+def _kinesis(user_id: str, region: str | None) -> "Iterator[Finding]":
+    from ingestion.doctor import Finding, date_of_kinesis, look_at_clock, look_at_topics
+    from ingestion.kinesis import Kinesis, make_client
+
+    try:
+        client = make_client(region)
+        kinesis = Kinesis.of(lambda: make_client(region))
+    except StopError as error:
+        yield Finding("kinesis", False, str(error))
+        return
+    yield from look_at_topics(kinesis, user_id)
+    yield look_at_clock(lambda: date_of_kinesis(client), time.time)
+
+
+def _gateway(
+    url: str, user_id: str, auth: str, region: str | None
+) -> "Iterator[Finding]":
+    from ingestion.authentication import choose_authentication
+    from ingestion.doctor import date_of_endpoint, look_at_clock, look_at_gateway
+    from ingestion.endpoints import Endpoint, Place
+    from ingestion.kinesis import stream_name
+
+    place = Place.parse(url, gateway=True)
+    authentication = choose_authentication(auth, region or place.region)
+    place.require_safe(authentication)
+    endpoint = Endpoint(place, authentication)
+    yield look_at_gateway(endpoint, f"/streams/{stream_name(user_id, 'pin')}")
+    yield look_at_clock(lambda: date_of_endpoint(endpoint), time.time)
+
+
+def _tell(found: "list[Finding]", *, json: bool) -> None:
+    from ingestion.progress import write_json
+
+    wrong = sum(not finding.ok for finding in found)
+    for finding in found:
+        if json:
+            write_json("finding", **finding._asdict())
+        else:
+            mark = "ok   " if finding.ok else "WRONG"
+            click.echo(f"{mark}  {finding.checked}: {finding.says}")
+    if not json:
+        click.echo(f"{wrong} things to correct." if wrong else "All is well.")
+    if wrong:
+        click.get_current_context().exit(1)

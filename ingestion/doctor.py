@@ -1,0 +1,118 @@
+"""Look at everything that a run would need, and say what is to be corrected."""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from ingestion.delivery import Again, Stop
+from ingestion.dispatch import Destination
+from ingestion.endpoints import Endpoint, clock_skew
+from ingestion.errors import IngestError, RetryError, StopError
+from ingestion.records import KEY_FIELDS
+from ingestion.sources import Source
+
+if TYPE_CHECKING:
+    from types_boto3_kinesis import KinesisClient
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at: well or not, and what to know or do about it."""
+
+    checked: str
+    ok: bool
+    says: str
+
+
+def look(checked: str, at: Callable[[], str]) -> Finding:
+    """Return what a look says; an error of ours is what is to be corrected."""
+    try:
+        return Finding(checked, True, at())
+    except IngestError as error:
+        return Finding(checked, False, str(error))
+
+
+def look_at_source(source: Source) -> Iterator[Finding]:
+    """Say which record types the source has. Its rows are not read."""
+    for record_type in KEY_FIELDS:
+        table = source.tables.get(record_type)
+        says = table.name if table else "not there: none will be emitted"
+        yield Finding(f"source, {record_type}", True, says)
+
+
+def look_at_topics(destination: Destination, user_id: str) -> Iterator[Finding]:
+    """Ask for each topic or stream as a run does before its first record."""
+    for record_type in KEY_FIELDS:
+        yield look(
+            f"{destination.name.partition(' ')[0]}, {record_type}",
+            lambda t=record_type: _topic(destination, user_id, t),  # type: ignore[misc]
+        )
+
+
+def _topic(destination: Destination, user_id: str, record_type: str) -> str:
+    topic = destination.topic(user_id, record_type)
+    transport = destination.transport(topic)
+    try:
+        again = transport.check()
+    finally:
+        transport.close()
+    if again is not None:
+        raise RetryError(f"{topic}: {again.reason}. It may pass; if not, correct that.")
+    return f"{topic} is there"
+
+
+def look_at_gateway(endpoint: Endpoint, path: str) -> Finding:
+    """Ask a gateway for anything: nothing is written, so only access is seen."""
+
+    def at() -> str:
+        answer = endpoint.request("GET", path, None, {})
+        if isinstance(answer, Again):
+            raise RetryError(f"{answer.reason}: check the URL and the network.")
+        missing = answer.mentions("Missing Authentication Token")
+        outcome = endpoint.judge(answer)
+        if answer.status in {401, 403} and not missing and isinstance(outcome, Stop):
+            raise StopError(outcome.message)
+        return f"answers with {answer}; only a record tells whether it may be put"
+
+    finding = look("gateway", at)
+    endpoint.close()
+    return finding
+
+
+def look_at_clock(date: Callable[[], str], now: Callable[[], float]) -> Finding:
+    """Compare this clock with the `Date` of an answer."""
+
+    def at() -> str:
+        there = date()
+        if skew := clock_skew(there, now()):
+            raise StopError(skew[0].upper() + skew[1:])
+        return "agrees with the server's" if there else "the server tells no time"
+
+    return look("clock", at)
+
+
+def date_of_endpoint(endpoint: Endpoint) -> str:
+    """Return the `Date` of any answer; empty where there is none."""
+    answer = endpoint.request("GET", "/", None, {})
+    endpoint.close()
+    if isinstance(answer, Again):
+        raise RetryError(f"{answer.reason}: check the URL and the network.")
+    return answer.headers.get("Date", "")
+
+
+def date_of_kinesis(client: "KinesisClient") -> str:
+    """Return the `Date` of any answer, of an error too."""
+    from ingestion.kinesis import explain_kinesis  # noqa: PLC0415 - with botocore
+
+    dates = [""]
+
+    def keep(http_response: "object", **_: object) -> None:
+        headers = getattr(http_response, "headers", {})
+        dates.append(headers.get("date", ""))
+
+    client.meta.events.register("after-call.kinesis.ListStreams", keep)
+    try:
+        with explain_kinesis("ask Kinesis for its streams"):
+            client.list_streams(Limit=1)
+    except StopError:  # denied, such as for who may only put: the date is there
+        if not dates[-1]:
+            raise
+    return dates[-1]

@@ -1,0 +1,118 @@
+"""`ingest doctor`: what is well, what is not, and what to do about it."""
+
+import json
+import time
+from collections.abc import Iterator
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import kinesalite_server
+import pytest
+from click.testing import CliRunner, Result
+from kinesalite_server import Kinesalite
+from processes import free_port, require
+
+from ingestion.cli import main
+
+
+class Proxy(BaseHTTPRequestHandler):
+    """A REST proxy that knows one topic, and whose clock is late if it is told so."""
+
+    late = 0.0
+
+    def do_GET(self) -> None:
+        known = self.path == "/topics/u.pin"
+        body = b'{"name":"u.pin"}' if known else b'{"error_code":40401}'
+        self.send_response(200 if known else 404)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return formatdate((timestamp or time.time()) - self.late, usegmt=True)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def proxy() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def doctor(*words: str, **environment: str) -> Result:
+    runner = CliRunner(env={**environment})
+    return runner.invoke(main, ["doctor", "--user-id", "u", *words])
+
+
+def findings(result: Result) -> dict[str, tuple[bool, str]]:
+    lines: list[dict[str, Any]] = list(map(json.loads, result.stdout.splitlines()))
+    return {line["checked"]: (line["ok"], line["says"]) for line in lines}
+
+
+def test_a_topic_that_is_there_is_well_and_one_that_is_not_is_named(
+    proxy: str,
+) -> None:
+    result = doctor("--kafka-rest", proxy, "--json")
+    assert result.exit_code == 1
+    found = findings(result)
+    assert found["kafka-rest, pin"] == (True, "u.pin is there")
+    assert found["kafka-rest, geo"][0] is False
+    assert "knows no topic u.geo" in found["kafka-rest, geo"][1]
+    assert found["clock"][0] is True
+
+
+def test_a_clock_that_is_wrong_is_named(
+    proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Proxy, "late", 600.0)
+    result = doctor("--kafka-rest", proxy)
+    assert "WRONG  clock: The clock of this machine is 600 s ahead" in result.stdout
+
+
+def test_a_host_that_does_not_answer_is_named() -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    for option in ("--kafka-rest", "--kinesis-gateway"):
+        result = doctor(option, url)
+        assert result.exit_code == 1
+        assert f"cannot connect to {url}" in result.stdout
+
+
+def test_streams_are_looked_at_and_nothing_is_written(tmp_path: Path) -> None:
+    require(kinesalite_server.missing())
+    with Kinesalite(tmp_path) as server:
+        before = doctor("--kinesis", "--json", **server.environment)
+        assert before.exit_code == 1
+        assert "knows no stream streaming-u-geo" in findings(before)["kinesis, geo"][1]
+        for record_type in ("pin", "geo", "user"):
+            server.create(f"streaming-u-{record_type}")
+        after = doctor("--kinesis", **server.environment)
+        assert after.exit_code == 0, after.stdout
+        assert "All is well." in after.stdout
+        assert server.stored("streaming-u-pin") == {"shardId-000000000000": []}
+
+
+def test_a_source_is_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "geo.jsonl").write_text('{"ind":1}\n')
+    found = findings(doctor("--source", str(tmp_path), "--json"))
+    assert found["source, geo"] == (True, str(tmp_path / "geo.jsonl"))
+    assert found["source, pin"] == (True, "not there: none will be emitted")
+    missing = doctor("--source", str(tmp_path / "nowhere"))
+    assert missing.exit_code == 1
+    assert "WRONG  source: There is no folder" in missing.stdout
+
+
+def test_with_nothing_to_look_at_it_says_what_to_name() -> None:
+    result = doctor()
+    assert result.exit_code == 1
+    assert "say --source, --kafka-rest, --kinesis" in result.stderr
