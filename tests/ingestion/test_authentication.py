@@ -1,0 +1,195 @@
+"""Who asks: signatures over the exact bytes, secrets from the environment only."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from botocore.credentials import Credentials
+from botocore.session import Session
+from click.testing import CliRunner
+from signed_gateway import SignedGateway
+
+from ingestion.authentication import (
+    Authentication,
+    Chain,
+    SigV4,
+    choose_authentication,
+)
+from ingestion.cli import main
+from ingestion.delivery import Acknowledged, Again, Message, Stop
+from ingestion.endpoints import Endpoint, Place
+from ingestion.errors import StopError
+from ingestion.kafka_rest import KafkaRestTransport
+
+BATCH = [Message(0, 7, '{"index":7,"title":"naïve ☕ "}'.encode())]
+KEYS = {"KEY1": "secret1", "KEY2": "secret2"}
+
+
+@pytest.fixture
+def gateway() -> Iterator[SignedGateway]:
+    with SignedGateway(KEYS, "u.pin", "u.geo", "u.user").serve() as serving:
+        yield serving
+
+
+def signer(*credentials: Credentials) -> SigV4:
+    """Sign each attempt with the next of the credentials, then with the last."""
+    left = list(credentials)
+    return SigV4(lambda: left.pop(0) if len(left) > 1 else left[0], "eu-west-1")
+
+
+def transport(url: str, authentication: Authentication) -> KafkaRestTransport:
+    return KafkaRestTransport("u.pin", Endpoint(Place.parse(url), authentication))
+
+
+def test_the_signature_holds_over_the_bytes_that_arrive(gateway: SignedGateway) -> None:
+    auth = Authentication(signer(Credentials("KEY1", "secret1", "session-token")))
+    way = transport(gateway.url, auth)
+    assert way.check() is None
+    assert way.send(BATCH) == [Acknowledged("0", "0")]
+    way.close()
+    assert gateway.log.topics["u.pin"][0][1] == BATCH[0].value
+    assert gateway.seen[1]["X-Amz-Security-Token"] == "session-token"
+
+
+def test_each_attempt_is_signed_anew_with_the_credentials_of_the_moment(
+    gateway: SignedGateway,
+) -> None:
+    two = signer(Credentials("KEY1", "secret1"), Credentials("KEY2", "secret2"))
+    way = transport(gateway.url, Authentication(two))
+    assert way.send(BATCH) == [Acknowledged("0", "0")]
+    assert way.send(BATCH) == [Acknowledged("0", "1")]
+    way.close()
+    used = [seen["Authorization"].split("Credential=")[1][:4] for seen in gateway.seen]
+    assert used == ["KEY1", "KEY2"]
+
+
+def test_a_wrong_secret_stops(gateway: SignedGateway) -> None:
+    auth = Authentication(signer(Credentials("KEY1", "wrong")))
+    way = transport(gateway.url, auth)
+    (outcome,) = way.send(BATCH)
+    assert isinstance(outcome, Stop)
+    assert "check the credentials" in outcome.message
+    assert gateway.log.topics["u.pin"] == []
+
+
+def test_a_wrong_stage_is_explained(gateway: SignedGateway) -> None:
+    auth = Authentication(signer(Credentials("KEY1", "secret1")))
+    url = gateway.url.removesuffix("/prod")
+    with pytest.raises(StopError, match=r"no such path or method\. Check the stage"):
+        transport(url, auth).check()
+
+
+def test_expired_credentials_are_renewed_once_and_then_stop(
+    gateway: SignedGateway,
+) -> None:
+    renewed: list[int] = []
+    gateway.expired = {"KEY1"}
+    auth = Authentication(
+        signer(Credentials("KEY1", "secret1")), lambda: renewed.append(1)
+    )
+    way = transport(gateway.url, auth)
+    (first,) = way.send(BATCH)
+    (second,) = way.send(BATCH)
+    assert isinstance(first, Again)
+    assert isinstance(second, Stop)
+    assert "have expired: renew them" in second.message
+    assert renewed == [1]
+
+
+def test_the_chain_reads_the_environment_anew_when_renewed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "KEY1")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret1")
+    chain = Chain()
+    assert chain().access_key == "KEY1"
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "KEY2")
+    assert chain().access_key == "KEY1"
+    chain.renew()
+    assert chain().access_key == "KEY2"
+
+
+def test_no_credentials_is_one_sentence() -> None:
+    class Nobody(Session):
+        def get_credentials(self) -> None:
+            return None
+
+    with pytest.raises(StopError, match="There are no AWS credentials: set"):
+        Chain(Nobody)()
+
+
+@pytest.mark.parametrize(
+    ("kind", "environment", "header", "value"),
+    [
+        ("api-key", {"GATEWAY_API_KEY": "k"}, "x-api-key", "k"),
+        ("bearer", {"GATEWAY_TOKEN": "t\n"}, "Authorization", "Bearer t"),
+        (
+            "basic",
+            {"GATEWAY_USERNAME": "u", "GATEWAY_PASSWORD": "é"},
+            "Authorization",
+            "Basic dTrDqQ==",
+        ),
+    ],
+)
+def test_secrets_come_from_the_environment(
+    gateway: SignedGateway,
+    kind: str,
+    environment: dict[str, str],
+    header: str,
+    value: str,
+) -> None:
+    found = choose_authentication(kind, None, environment)
+    transport(gateway.url, found).send(BATCH)
+    assert gateway.seen[0][header] == value
+    for name in environment:
+        left = {n: v for n, v in environment.items() if n != name}
+        with pytest.raises(StopError, match=rf"\${name}, which is not set"):
+            choose_authentication(kind, None, left)
+
+
+def test_a_secret_is_not_sent_in_clear_to_another_machine() -> None:
+    found = choose_authentication("bearer", None, {"GATEWAY_TOKEN": "t"})
+    with pytest.raises(StopError, match="use https"):
+        Endpoint(Place.parse("http://example.com"), found)
+    Endpoint(Place.parse("https://example.com"), found)
+    Endpoint(Place.parse("http://localhost:1"), found)
+
+
+def test_a_secret_with_a_control_character_is_refused() -> None:
+    with pytest.raises(StopError, match="control character") as caught:
+        choose_authentication("bearer", None, {"GATEWAY_TOKEN": "a\r\nb"})
+    assert "a\r" not in str(caught.value)
+
+
+def test_credentials_of_a_netrc_are_not_sent(
+    gateway: SignedGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login me password secret")
+    monkeypatch.setenv("NETRC", str(netrc))
+    way = transport(gateway.url, choose_authentication("none"))
+    way.send(BATCH)
+    assert "Authorization" not in gateway.seen[0]
+
+
+def test_the_command_emits_through_a_gateway_with_sigv4(
+    gateway: SignedGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "KEY1")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret1")
+    monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
+    command = [
+        *("emit", "kafka-rest", "--source", "sample", "--events", "20"),
+        *("--url", gateway.url, "--gateway", "--auth", "sigv4", "--user-id", "u"),
+        *("--state", str(tmp_path)),
+    ]
+    refused = CliRunner().invoke(main, command)
+    assert refused.exit_code == 1
+    assert "say --region" in refused.output
+    done = CliRunner().invoke(main, [*command, "--region", "eu-west-1"])
+    assert done.exit_code == 0, done.output
+    assert "60 records acknowledged by kafka-rest" in done.output
+    assert len(gateway.log.topics["u.user"]) == 20
+    assert "secret1" not in done.output
+    again = CliRunner().invoke(main, [*command, "--region", "eu-west-1"])
+    assert "Nothing new" in again.output
