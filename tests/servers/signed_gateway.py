@@ -9,6 +9,7 @@ import hmac
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
@@ -104,6 +105,7 @@ class SignedGateway:
         with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
             server.daemon_threads = True
             self.url = f"http://127.0.0.1:{server.server_port}{STAGE}"
-            Thread(target=server.serve_forever, daemon=True).start()
+            serve = partial(server.serve_forever, poll_interval=0.01)
+            Thread(target=serve, daemon=True).start()
             yield self
             server.shutdown()
