@@ -116,6 +116,7 @@ test: check ## Lint, all tests, dbt build, end to end
 
 bench: .venv/bench.done profiles.yml ## Benchmarks: ratios, not tests
 	python benchmarks/models.py
+	python benchmarks/kinesis.py
 
 lock: ## Rewrite requirements/ from pyproject.toml
 	uv lock --quiet --upgrade
