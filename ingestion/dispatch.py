@@ -40,6 +40,12 @@ class Destination(Protocol):
     def topic(self, user_id: str, record_type: str) -> str:
         """Name the topic or stream of a record type."""
 
+    def identity(self, topic: str) -> str:
+        """Tell a topic from all others, if possible from one made anew in its place.
+
+        Positions belong to it. The name, where nothing more can be known.
+        """
+
     def transport(self, topic: str) -> Transport:
         """Make a way to one topic, for one thread."""
 
@@ -125,7 +131,7 @@ class Dispatch:
     def _lane(self, table: Table, check: Check, *, restart: bool) -> Lane:
         topic = self.destination.topic(self._user_id, table.record_type)
         place = table.location, check.fingerprint, self._order.stream()
-        route = Route(*place, self.destination.name, topic)
+        route = Route(*place, self.destination.identity(topic), topic)
         cursor = Cursor(self.state, route, self._pace)
         self._open.enter_context(cursor.locked())
         already = cursor.resume(restart=restart)

@@ -79,6 +79,7 @@ _SKEWED: Final = {
     *("InvalidSignatureException", "SignatureDoesNotMatch", "RequestExpired"),
     *("RequestTimeTooSkewed", "AuthFailure"),
 }
+_MAY_NOT_LOOK: Final = {"AccessDeniedException", "AccessDenied"}
 _DENIED: Final = {
     *("AccessDeniedException", "AccessDenied", "UnrecognizedClientException"),
     *("InvalidClientTokenId", "MissingAuthenticationToken", "OptInRequired"),
@@ -144,8 +145,13 @@ def explain_kinesis(doing: str) -> Iterator[None]:
         code = _code(error)
         if isinstance(error, _NOT_CONNECTED + _BROKEN) or code in _THROTTLED:
             raise RetryError(
-                f"Cannot {doing} ({code}): see that Kinesis is reachable, then run the "
-                "same command again."
+                f"Cannot {doing} ({code}): Kinesis does not answer. See that it is "
+                "reachable, then run the same command again."
+            ) from error
+        if code == "ResourceNotFoundException":
+            raise StopError(
+                f"Cannot {doing}, there is none: make it, such as with `ingest streams "
+                "create`, or correct --user-id and the region."
             ) from error
         if isinstance(error, aws.ClientError):
             said = short(error.response["Error"].get("Message", ""))
@@ -177,6 +183,26 @@ class Kinesis:
     def topic(self, user_id: str, record_type: str) -> str:
         """Return the stream's name."""
         return stream_name(user_id, record_type)
+
+    def identity(self, topic: str) -> str:
+        """Return ARN and creation time, so that one made anew is another stream.
+
+        The name for who may only put. Raises `StopError` where there is no stream.
+        """
+        client = self.make_client()
+        try:
+            with explain_kinesis(f"look at the stream {topic}"):
+                said = client.describe_stream_summary(StreamName=topic)
+        except StopError as error:
+            cause = error.__cause__
+            if cause is not None and _code(cause) in _MAY_NOT_LOOK:
+                return self.name
+            raise
+        finally:
+            client.close()
+        summary = said["StreamDescriptionSummary"]
+        created = summary["StreamCreationTimestamp"].timestamp()
+        return f"kinesis {summary['StreamARN']} {created:.0f}"
 
     def transport(self, topic: str) -> Transport:
         """Make a way to one stream, with a client of its own."""
@@ -221,7 +247,7 @@ class KinesisTransport:
         return self._judge(str(said["StreamDescriptionSummary"]["StreamStatus"]))
 
     def _unseen(self, error: Exception) -> Again | None:
-        if _code(error) in {"AccessDeniedException", "AccessDenied"}:
+        if _code(error) in _MAY_NOT_LOOK:
             return None
         outcome = self._failure(error)
         if isinstance(outcome, Again):
@@ -325,6 +351,10 @@ class KinesisGateway:
     def topic(self, user_id: str, record_type: str) -> str:
         """Return the stream's name."""
         return stream_name(user_id, record_type)
+
+    def identity(self, topic: str) -> str:  # noqa: ARG002 - not every gateway can say
+        """Return the name: a stream that was made anew is not noticed."""
+        return self.name
 
     def transport(self, topic: str) -> Transport:
         """Make a way to one stream, with a connection of its own."""
@@ -440,7 +470,7 @@ def _for_each(outcome: Outcome, batch: Sequence[Message]) -> list[Outcome]:
     return [outcome] * len(batch)
 
 
-def _code(error: Exception) -> str:
+def _code(error: BaseException) -> str:
     if isinstance(error, aws.ClientError):
         return str(error.response["Error"].get("Code", ""))
     return type(error).__name__

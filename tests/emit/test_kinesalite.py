@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -213,12 +214,27 @@ def test_a_sample_is_emitted_once_and_a_second_run_says_so(
     assert "Nothing new" in emit(server, tmp_path).stdout
 
 
+def test_a_stream_that_was_made_anew_is_filled_again(
+    server: Kinesalite, tmp_path: Path
+) -> None:
+    names = [f"streaming-u-{record_type}" for record_type in ("pin", "geo", "user")]
+    for name in names:
+        server.create(name)
+    assert emit(server, tmp_path).returncode == 0
+    server.delete("streaming-u-geo")
+    time.sleep(1)  # creation times are in seconds
+    server.create("streaming-u-geo")
+    again = emit(server, tmp_path)
+    assert "1,000 records acknowledged" in again.stdout
+    assert len(server.stored("streaming-u-geo")["shardId-000000000000"]) == 1000
+
+
 def test_a_stream_that_is_not_there_is_one_sentence(
     server: Kinesalite, tmp_path: Path
 ) -> None:
     refused = emit(server, tmp_path)
     assert refused.returncode == 1
-    assert "Error: Kinesis knows no stream streaming-u-" in refused.stderr
+    assert "look at the stream streaming-u-pin, there is none" in refused.stderr
     assert "ingest streams create" in refused.stderr
 
 
@@ -228,7 +244,7 @@ def test_a_server_that_is_not_there_is_given_up_and_may_pass(
     server.kill()
     refused = emit(server, tmp_path, "--give-up-after", "1")
     assert refused.returncode == 4
-    assert "cannot connect to Kinesis" in refused.stderr
+    assert "Kinesis does not answer. See that it is reachable" in refused.stderr
     server.start()
 
 

@@ -83,6 +83,13 @@ class Kinesalite:
         self.client().create_stream(StreamName=stream, ShardCount=shards)
         self.wait_active(stream)
 
+    def delete(self, stream: str) -> None:
+        """Delete a stream, and wait until it is gone."""
+        client = self.client()
+        client.delete_stream(StreamName=stream)
+        while stream in client.list_streams()["StreamNames"]:
+            time.sleep(0.05)
+
     def wait_active(self, stream: str) -> None:
         """Wait until the stream is created, or a resharding done."""
         client = self.client()
