@@ -1,0 +1,160 @@
+"""Emit to Kafka REST, beside a bare loop that posts the same prepared bodies.
+
+The broker is real, the proxy is the one of the tests, all on this machine: the ratios
+within one run say something, the records a second do not say what a real proxy does.
+"""
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+from statistics import median
+from typing import Final, NamedTuple
+
+import requests
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "servers"))
+
+from kafka_broker import Broker, missing
+from rest_front import RestFront
+
+from ingestion.cursors import State
+from ingestion.dispatch import Dispatch
+from ingestion.endpoints import Place
+from ingestion.kafka_rest import KafkaRest
+from ingestion.sample import write_sample
+from ingestion.sources import JsonLinesFolder
+
+EVENTS: Final = 60_000
+ROUNDS: Final = 5
+BATCH: Final = 500
+SINGLES: Final = 500
+HEADERS: Final = {"Content-Type": "application/vnd.kafka.json.v2+json"}
+
+
+class Timing(NamedTuple):
+    """What one pass took."""
+
+    records: int
+    seconds: float
+    cpu_seconds: float
+
+
+def timed(work: Callable[[], int]) -> Timing:
+    """Run something that returns how many records it sent."""
+    begin, cpu = time.perf_counter(), time.process_time()
+    records = work()
+    return Timing(records, time.perf_counter() - begin, time.process_time() - cpu)
+
+
+class Bench:
+    """Three ways to send the same records to a new topic each."""
+
+    def __init__(self, broker: Broker, url: str, source: Path, state: Path) -> None:
+        """Prepare the bodies that the bare loop sends."""
+        self._broker, self._url = broker, url
+        self._source, self._state = source, state
+        self._numbers = count()
+        self._lines = (source / "pin.jsonl").read_bytes().splitlines()
+        records = [
+            b'{"key":%d,"value":%b}' % (json.loads(line)["index"], line)
+            for line in self._lines
+        ]
+        self._records = records
+        self._bodies = [
+            b'{"records":[' + b",".join(records[n : n + BATCH]) + b"]}"
+            for n in range(0, len(records), BATCH)
+        ]
+
+    def _topic(self) -> str:
+        name = f"bench{next(self._numbers)}"
+        self._broker.create_topics(f"{name}.pin")
+        return name
+
+    def bare(self) -> Timing:
+        """Post the prepared bodies over one session, and look at nothing."""
+        url = f"{self._url}/topics/{self._topic()}.pin"
+
+        def work() -> int:
+            with requests.Session() as session:
+                for body in self._bodies:
+                    session.post(url, data=body, headers=HEADERS).raise_for_status()
+            return len(self._lines)
+
+        return timed(work)
+
+    def emitter(self) -> Timing:
+        """Emit with keys, outcomes, order, and a position on disk."""
+        user_id = self._topic()
+        destination = KafkaRest(Place.parse(self._url))
+        with (
+            closing(JsonLinesFolder.open(self._source)) as source,
+            Dispatch(source, destination, State(self._state), user_id) as dispatch,
+        ):
+            lanes = dispatch.prepare(lambda _: None)
+
+            def work() -> int:
+                dispatch.run(lanes)
+                return sum(lane.courier.tally.acknowledged for lane in lanes)
+
+            return timed(work)
+
+    def original(self) -> Timing:
+        """Post one record a request, a connection each, as the emulator did."""
+        url = f"{self._url}/topics/{self._topic()}.pin"
+
+        def work() -> int:
+            for record in self._records[:SINGLES]:
+                body = b'{"records":[' + record + b"]}"
+                requests.request("POST", url, headers=HEADERS, data=body, timeout=60)
+            return SINGLES
+
+        return timed(work)
+
+
+def tell(name: str, timings: list[Timing]) -> float:
+    """Print the median and the spread of one way; return its records a second."""
+    rates = sorted(timing.records / timing.seconds for timing in timings)
+    cpu = median(t.cpu_seconds / t.records * 1e6 for t in timings)
+    sys.stdout.write(
+        f"{name:28} {median(rates):9,.0f} records/s ({rates[0]:,.0f} to "
+        f"{rates[-1]:,.0f}), {cpu:7.1f} µs of CPU a record\n"
+    )
+    return median(rates)
+
+
+def main() -> None:
+    """Run all ways in turn, some rounds."""
+    if (reason := missing()) is not None:
+        sys.exit(reason)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_sample(folder / "all", EVENTS, 1)
+        (folder / "pins").mkdir()
+        (folder / "all" / "pin.jsonl").rename(folder / "pins" / "pin.jsonl")
+        with (
+            Broker(folder) as broker,
+            RestFront(folder, broker.bootstrap) as front,
+        ):
+            bench = Bench(broker, front.url, folder / "pins", folder / "state")
+            rounds = [
+                (bench.bare(), bench.emitter(), bench.original())
+                for _ in range(ROUNDS + 1)
+            ][1:]
+    bare, ours, original = (list(ways) for ways in zip(*rounds, strict=True))
+    sys.stdout.write(f"Kafka REST, {EVENTS:,} pins, {BATCH} a request\n")
+    rate = tell("bare loop, prepared bodies", bare)
+    our_rate = tell("ingest emit kafka-rest", ours)
+    slow = tell("one record a request", original)
+    sys.stdout.write(
+        f"{our_rate / rate:.0%} of the bare loop, {our_rate / slow:.0f} times one "
+        "record a request\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
