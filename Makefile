@@ -114,9 +114,13 @@ test: check ## Lint, all tests, dbt build, end to end
 	@start=$$SECONDS; pytest --durations=5 tests/pipeline && \
 		echo "tests/pipeline: $$((SECONDS - start)) s"
 
-bench: .venv/bench.done profiles.yml ## Benchmarks: ratios, not tests
+bench: .venv/bench.done profiles.yml .servers/kafka.done ## Benchmarks: ratios, not tests
 	python benchmarks/models.py
 	python benchmarks/kinesis.py
+	python benchmarks/kafka_rest.py
+
+soak: .venv/dev.done .servers/kafka.done ## 100,000 events to Kafka REST under 15 kills: minutes
+	SOAK=1 pytest -k soak tests/emit/test_kafka_rest_servers.py
 
 lock: ## Rewrite requirements/ from pyproject.toml
 	uv lock --quiet --upgrade
@@ -128,4 +132,4 @@ lock: ## Rewrite requirements/ from pyproject.toml
 clean: ## Remove data/, target/ and logs/
 	rm -rf data target logs
 
-.PHONY: help setup run build trace docs check spark cluster cluster-stop servers test bench lock clean
+.PHONY: help setup run build trace docs check spark cluster cluster-stop servers test bench soak lock clean
