@@ -16,6 +16,7 @@ import kinesalite_server
 import pytest
 from faulty_kinesis import Fault, FaultyKinesis, WatchedTransport
 from kinesalite_server import Kinesalite
+from kinesis_gateway import Page, gateway
 from processes import require
 
 from ingestion.delivery import Courier, Message
@@ -227,6 +228,29 @@ def test_a_stream_that_was_made_anew_is_filled_again(
     again = emit(server, tmp_path)
     assert "1,000 records acknowledged" in again.stdout
     assert len(server.stored("streaming-u-geo")["shardId-000000000000"]) == 1000
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_through_a_gateway_all_is_stored_whatever_pages_it_answers_with(
+    server: Kinesalite, tmp_path: Path, *, many: bool
+) -> None:
+    for record_type in ("pin", "geo", "user"):
+        server.create(f"streaming-u-{record_type}")
+    pages: list[Page | None] = [None, (200, "<html>"), (504, "{}"), (429, "{}"), None]
+    pages += [(200, '{"__type":"ProvisionedThroughputExceededException"}')]
+    with gateway(server.client(), lambda: pages.pop(0) if pages else None) as url:
+        options = ["--url", f"{url}/prod", "--events", "20", *(["--many"] * many)]
+        done = emit(server, tmp_path, *options)
+        wrong = emit(server, tmp_path, "--url", f"{url}/nowhere")
+    assert done.returncode == 0, done.stderr
+    assert "60 records acknowledged" in done.stdout
+    assert pages == []
+    for record_type, key in (("pin", "index"), ("geo", "ind"), ("user", "ind")):
+        (puts,) = server.stored(f"streaming-u-{record_type}").values()
+        assert len({name for name, _ in puts}) == 20
+        assert all(str(json.loads(data)[key]) == name for name, data in puts)
+    assert wrong.returncode == 1
+    assert "no such path or method. Check the stage in --url" in wrong.stderr
 
 
 def test_a_stream_that_is_not_there_is_one_sentence(
