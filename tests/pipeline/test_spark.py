@@ -157,12 +157,12 @@ def comparable(value: object) -> object:
 
 
 def table(columns: list[str], rows: list[list[Any]]) -> Counter[Any]:
-    """Count equal rows, without `loaded_at`, which tells the runs apart."""
+    """Count equal rows, without times of loads, which tell the runs apart."""
     return Counter(
         tuple(
             (column, comparable(value))
             for column, value in sorted(zip(columns, row, strict=True))
-            if column != "loaded_at"
+            if not column.endswith("loaded_at")
         )
         for row in rows
     )
