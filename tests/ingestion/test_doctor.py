@@ -1,6 +1,7 @@
 """`ingest doctor`: what is well, what is not, and what to do about it."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from email.utils import formatdate
@@ -77,7 +78,9 @@ def test_a_clock_that_is_wrong_is_named(
 ) -> None:
     monkeypatch.setattr(Proxy, "late", 600.0)
     result = doctor("--kafka-rest", proxy)
-    assert "WRONG  clock: The clock of this machine is 600 s ahead" in result.stdout
+    found = re.search(r"WRONG  clock: .* is (\d+) s ahead of", result.stdout)
+    assert found is not None
+    assert int(found[1]) >= 599
 
 
 def test_a_host_that_does_not_answer_is_named() -> None:
