@@ -32,7 +32,9 @@
             url_decode(replace(_metadata.file_path, '+', '%2B')),
             instr(url_decode(replace(_metadata.file_path, '+', '%2B')), '/topics/') + 1
         ) as file_path
-    from binaryFile.`{{ landing_root() }}/topics` with (recursiveFileLookup = true)
+    from {{ files_at(
+        landing_root() ~ '/topics', 'binaryFile', {'recursiveFileLookup': 'true'}
+    ) }}
 {%- endmacro %}
 
 {# Those of a record type's files, given by their full paths, that hold any text. #}

@@ -9,8 +9,9 @@ every statement to `FOLDER/statements.jsonl`, and its port to `FOLDER/port`. Rea
 a proxy, it is the host of a workspace.
 
 What Spark cannot do is answered, not done: the catalog's name is taken off,
-`information_schema` is made up from Spark's own catalog, and grants, tags and masks
-only pass, marked so in the file of statements: see docs/databricks.md.
+`read_files` becomes what Spark has for it, `information_schema` is made up from Spark's
+own catalog, and grants, tags and masks only pass, marked so in the file of statements:
+see docs/databricks.md.
 """
 
 import json
@@ -35,8 +36,8 @@ CATALOG = "main"
 TOKEN = "dapi-made-up"  # noqa: S105, made up here, for here
 WAIT_SECONDS = 2
 PASSED = re.compile(
-    r"\s*(grant\b|revoke\b|alter\s+\w+\s+\S+\s+(alter\s+column\s+\S+\s+)?"
-    r"(set|unset|drop)\s+(tags|mask)\b)",
+    r"\s*(grant\b|revoke\b|create\s+or\s+replace\s+function\b"
+    r"|alter\s+table\s+\S+\s+alter\s+column\s+\S+\s+set\s+(tags|mask)\b)",
     re.IGNORECASE,
 )
 """Statements of Unity Catalog that Spark does not have."""
@@ -109,7 +110,8 @@ class Session:
         )
         if described:
             return self.describe(described[1])
-        return self.run(self.without_catalog(self.with_information(statement)))
+        statement = with_files(self.with_information(statement))
+        return self.run(self.without_catalog(statement))
 
     def run(self, statement: str) -> Answer:
         """Run a statement as it is."""
@@ -220,6 +222,20 @@ class Session:
             "owner": "databricks",
         }
         return [column(0, "json_metadata", "STRING_TYPE")], [[json.dumps(document)]]
+
+
+def with_files(statement: str) -> str:
+    """Write `read_files` as Spark reads files: a format, a path, options."""
+
+    def as_spark(call: re.Match[str]) -> str:
+        options = call[3].replace("=>", "=").removeprefix(", ")
+        return f"{call[2]}.`{call[1]}` with ({options})"
+
+    return re.sub(
+        r"read_files\('([^']+)', format => '(\w+)'((?:, \w+ => (?:'[^']*'|\w+))*)\)",
+        as_spark,
+        statement,
+    )
 
 
 def quoted(value: str | None) -> str:
