@@ -88,7 +88,7 @@ cluster-stop: ## Stop it; its tables stay in data/cluster
 	@mvn --batch-mode --quiet dependency:copy-dependencies -DoutputDirectory='$(CURDIR)/.spark/jars'
 	@touch $@
 
-servers: .servers/kafka.done .servers/kinesalite.done ## Servers for tests; wants Java 17, Maven and npm
+servers: .servers/kafka.done .servers/kinesalite.done .servers/ministack.done ## Servers for tests; wants Java 17, Maven and npm
 
 .servers/kafka.done: tests/servers/kafka-pom.xml
 	@echo "Fetching a Kafka broker for tests"
@@ -101,8 +101,14 @@ servers: .servers/kafka.done .servers/kinesalite.done ## Servers for tests; want
 	@npm ci --prefix .servers/kinesalite --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
+.servers/ministack.done: requirements/ministack.txt
+	@echo "Fetching MiniStack (S3) for tests"
+	@$(PYTHON) -m venv .servers/ministack
+	@.servers/ministack/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
 test: check ## Lint, all tests, dbt build, end to end
-	@if command -v java >/dev/null && command -v mvn >/dev/null; then $(MAKE) --no-print-directory spark .servers/kafka.done; \
+	@if command -v java >/dev/null && command -v mvn >/dev/null; then $(MAKE) --no-print-directory spark .servers/kafka.done .servers/ministack.done; \
 		else echo "Spark and Kafka are left out: install Java 17 and Maven for them"; fi
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory .servers/kinesalite.done; \
 		else echo "Kinesis is left out: install nodejs and npm for it"; fi
@@ -114,10 +120,11 @@ test: check ## Lint, all tests, dbt build, end to end
 	@start=$$SECONDS; pytest --durations=5 tests/pipeline && \
 		echo "tests/pipeline: $$((SECONDS - start)) s"
 
-bench: .venv/bench.done profiles.yml .servers/kafka.done ## Benchmarks: ratios, not tests
+bench: .venv/bench.done profiles.yml .servers/kafka.done .spark/jars.done ## Benchmarks: ratios, not tests
 	python benchmarks/models.py
 	python benchmarks/kinesis.py
 	python benchmarks/kafka_rest.py
+	python benchmarks/engines.py
 
 soak: .venv/dev.done .servers/kafka.done ## 100,000 events to Kafka REST under 15 kills: minutes
 	SOAK=1 pytest -k soak tests/emit/test_kafka_rest_servers.py
@@ -128,6 +135,7 @@ lock: ## Rewrite requirements/ from pyproject.toml
 	uv export --quiet --no-emit-project --no-annotate --no-header --all-extras --no-group bench -o requirements/dev.txt
 	uv export --quiet --no-emit-project --no-annotate --no-header --only-group bench -o requirements/bench.txt
 	rm uv.lock
+	echo ministack==1.5.33 | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -o requirements/ministack.txt -
 
 clean: ## Remove data/, target/ and logs/
 	rm -rf data target logs

@@ -20,9 +20,11 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
+from processes import free_port, require
 
 ROOT = Path(__file__).parents[2]
 JARS = Path(os.environ.get("SPARK_JARS", ROOT / ".spark" / "jars")).absolute()
@@ -42,22 +44,20 @@ def missing() -> str:
     return ""
 
 
-def free_port() -> int:
-    """Return a port of loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def require_spark() -> None:
+    """Skip the test with one line if Spark lacks something; fail where CI=true."""
+    reason = missing()
+    require(f"Spark is not tested: {reason}" if reason else None)
 
 
-def s3a_settings() -> dict[str, str]:
+def s3a_settings(environment: Mapping[str, str]) -> dict[str, str]:
     """Say where the object store is; credentials stay in the environment."""
-    endpoint = os.environ.get("AWS_ENDPOINT_URL")
+    endpoint = environment.get("AWS_ENDPOINT_URL")
     if not endpoint:
         return {}
     return {
         "spark.hadoop.fs.s3a.endpoint": endpoint,
-        "spark.hadoop.fs.s3a.endpoint.region": os.environ.get(
+        "spark.hadoop.fs.s3a.endpoint.region": environment.get(
             "AWS_REGION", "us-east-1"
         ),
         "spark.hadoop.fs.s3a.path.style.access": "true",
@@ -67,7 +67,9 @@ def s3a_settings() -> dict[str, str]:
     }
 
 
-def settings(folder: Path, master_port: int) -> dict[str, str]:
+def settings(
+    folder: Path, master_port: int, environment: Mapping[str, str]
+) -> dict[str, str]:
     """Return `spark-defaults.conf`; what the target `spark` has in the profile, too."""
     delta = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
     java = f"-Duser.timezone=UTC -Dlog4j2.configurationFile={ROOT}/log4j2.properties"
@@ -75,8 +77,8 @@ def settings(folder: Path, master_port: int) -> dict[str, str]:
         "spark.master": f"spark://127.0.0.1:{master_port}",
         "spark.cores.max": str(WORKERS),
         "spark.executor.cores": "1",
-        "spark.driver.memory": os.environ.get("SPARK_DRIVER_MEMORY", "2g"),
-        "spark.executor.memory": os.environ.get("SPARK_EXECUTOR_MEMORY", "1g"),
+        "spark.driver.memory": environment.get("SPARK_DRIVER_MEMORY", "2g"),
+        "spark.executor.memory": environment.get("SPARK_EXECUTOR_MEMORY", "1g"),
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.extraClassPath": f"{JARS}/*",
@@ -95,18 +97,22 @@ def settings(folder: Path, master_port: int) -> dict[str, str]:
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": str(WORKERS),
         "spark.databricks.delta.snapshotPartitions": str(WORKERS),
-        **s3a_settings(),
+        **s3a_settings(environment),
     }
 
 
 class Cluster:
     """The processes whose ids are in `cluster.json` of a folder, and where they are."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, environment: Mapping[str, str] = os.environ
+    ) -> None:
         """Know the cluster of a folder; nothing is started."""
+        self.environment = environment
         self.folder = folder.absolute()
         self.state = self.folder / "cluster.json"
         self.processes: dict[str, int] = {}
+        self._children: dict[int, subprocess.Popen[bytes]] = {}
         self.thrift_port = 0
         if self.state.exists():
             known = json.loads(self.state.read_text("utf-8"))
@@ -114,14 +120,16 @@ class Cluster:
 
     def start(self) -> None:
         """Start what is not running; on an error stop what was started."""
-        if self.processes and all(map(is_ours, self.processes.values())):
+        if self.processes and all(map(self.lives, self.processes)):
             return
         self.stop()
         master_port, self.thrift_port = free_port(), free_port()
         for name in ("conf", "logs", "scratch"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-        lines = [f"{k} {v}\n" for k, v in settings(self.folder, master_port).items()]
-        (self.folder / "conf" / "spark-defaults.conf").write_text("".join(lines))
+        conf = settings(self.folder, master_port, self.environment)
+        (self.folder / "conf" / "spark-defaults.conf").write_text(
+            "".join(f"{key} {value}\n" for key, value in conf.items())
+        )
         try:
             self._start_all(master_port)
         except BaseException:
@@ -136,7 +144,7 @@ class Cluster:
             *(*loopback, "--port", str(master_port)),
         )
         wait_for_port(self, "master", master_port)
-        memory = os.environ.get("SPARK_EXECUTOR_MEMORY", "1g")
+        memory = self.environment.get("SPARK_EXECUTOR_MEMORY", "1g")
         for number in range(1, WORKERS + 1):
             self._run(
                 *(f"worker-{number}", "spark-class", f"{deploy}.worker.Worker"),
@@ -164,7 +172,7 @@ class Cluster:
             process = subprocess.Popen(
                 [str(home / "bin" / command), *arguments],
                 env={
-                    **os.environ,
+                    **self.environment,
                     "SPARK_HOME": str(home),
                     "SPARK_CONF_DIR": str(self.folder / "conf"),
                     "SPARK_LOCAL_IP": "127.0.0.1",
@@ -178,38 +186,43 @@ class Cluster:
                 start_new_session=True,
             )
         self.processes[name] = process.pid
+        self._children[process.pid] = process
         known = {"processes": self.processes, "thrift_port": self.thrift_port}
         self.state.write_text(json.dumps(known), "utf-8")
+
+    def lives(self, name: str) -> bool:
+        """Tell whether a process is there, and no other that got its id."""
+        pid = self.processes[name]
+        child = self._children.get(pid)
+        return not (child and child.poll() is not None) and is_spark(pid)
+
+    def _end(self, name: str, pid: int) -> None:
+        """End a process, with patience and then without."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if not self.lives(name):
+                return
+            os.kill(pid, number)
+            deadline = time.monotonic() + STOP_SECONDS
+            while self.lives(name) and time.monotonic() < deadline:
+                time.sleep(0.1)
+
+    def kill(self, name: str) -> None:
+        """End a process and its children at once, as a power cut would (SIGKILL)."""
+        os.killpg(self.processes[name], signal.SIGKILL)
 
     def stop(self) -> None:
         """End the processes, the Thrift server first; executors end with workers."""
         for name, pid in reversed(list(self.processes.items())):
-            end(pid)
+            self._end(name, pid)
             del self.processes[name]
         shutil.rmtree(self.folder / "scratch", ignore_errors=True)
         self.state.unlink(missing_ok=True)
 
 
-def wait_for_port(cluster: Cluster, name: str, port: int) -> None:
-    """Return when a process listens; with its last words if it ends first."""
-    deadline = time.monotonic() + START_SECONDS
-    log = cluster.folder / "logs" / f"{name}.log"
-    while time.monotonic() < deadline:
-        if not is_ours(cluster.processes[name]):
-            words = log.read_text("utf-8", "replace")[-2000:]
-            raise SystemExit(f"the {name} did not start:\n{words}")
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.2)
-    raise SystemExit(f"the {name} does not listen after {START_SECONDS} s: see {log}")
-
-
-def is_ours(pid: int) -> bool:
+def is_spark(pid: int) -> bool:
     """Tell a live process of Spark from none and from another that got its id."""
-    reap(pid)
     done = subprocess.run(
-        ["ps", "-o", "stat=,args=", "-p", str(pid)],  # noqa: S607, `ps` is where it is
+        ["ps", "-ww", "-o", "stat=,args=", "-p", str(pid)],  # noqa: S607, on every PATH
         capture_output=True,
         text=True,
         check=False,
@@ -217,23 +230,19 @@ def is_ours(pid: int) -> bool:
     return "spark" in done.stdout and not done.stdout.startswith("Z")
 
 
-def reap(pid: int) -> None:
-    """Take note of the end of a process, if it is a child of this one."""
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return
-
-
-def end(pid: int) -> None:
-    """End a process that is ours, with patience and then without."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if not is_ours(pid):
-            return
-        os.kill(pid, number)
-        deadline = time.monotonic() + STOP_SECONDS
-        while is_ours(pid) and time.monotonic() < deadline:
-            time.sleep(0.1)
+def wait_for_port(cluster: Cluster, name: str, port: int) -> None:
+    """Return when a process listens; with its last words if it ends first."""
+    deadline = time.monotonic() + START_SECONDS
+    log = cluster.folder / "logs" / f"{name}.log"
+    while time.monotonic() < deadline:
+        if not cluster.lives(name):
+            words = log.read_text("utf-8", "replace")[-2000:]
+            raise SystemExit(f"the {name} did not start:\n{words}")
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.2)
+    raise SystemExit(f"the {name} does not listen after {START_SECONDS} s: see {log}")
 
 
 @click.group()

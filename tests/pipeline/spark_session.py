@@ -1,11 +1,13 @@
-"""Runs dbt in a Spark session and writes what every table then holds.
+"""Runs dbt in Spark sessions of one process, one command after the other.
 
-python spark_tables.py FOLDER dbt-argument... [--then FOLDER dbt-argument...]
-`-` for a folder writes nothing.
+python spark_session.py --landing FOLDER dbt-argument... [--landing FOLDER …]
+`--tables FOLDER` in the place of dbt's arguments writes what every table holds.
 """
 
 import json
+import os
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 from dbt.cli.main import dbtRunner
@@ -25,17 +27,15 @@ def write_tables(folder: Path) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Run dbt, write the tables; and again after `--then`."""
-    if "--then" in arguments:
-        end = arguments.index("--then")
-        main(arguments[:end])
-        main(arguments[end + 1 :])
-        return
-    folder, *command = arguments
-    if not dbtRunner().invoke(command).success:
-        sys.exit(f"dbt {' '.join(command)} failed on Spark")
-    if folder != "-":
-        write_tables(Path(folder))
+    """Do what each `--landing` says, until something fails."""
+    starts = [n for n, word in enumerate(arguments) if word == "--landing"]
+    for start, end in pairwise([*starts, len(arguments)]):
+        _, landing, *command = arguments[start:end]
+        os.environ["LANDING"] = landing
+        if command[0] == "--tables":
+            write_tables(Path(command[1]))
+        elif not dbtRunner().invoke(command).success:
+            sys.exit(f"dbt {' '.join(command)} failed on Spark")
 
 
 if __name__ == "__main__":

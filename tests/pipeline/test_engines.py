@@ -1,0 +1,198 @@
+"""The same landing gives the same tables on every engine, whatever came when."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import engine_landing
+import pytest
+import spark_cluster
+from conftest import REAL, ROOT, Pipeline
+from databricks_server import DatabricksServer
+from engine_tables import (
+    Tables,
+    differences,
+    tables_of_cluster,
+    tables_of_duckdb,
+    tables_of_session,
+)
+from spark_cluster import Cluster
+
+# Reports are made anew by every run: those of the first and the last load tell.
+WITHOUT_REPORTS = ("run", "--exclude", "path:models/reports")
+RUNS = (("run",), WITHOUT_REPORTS, WITHOUT_REPORTS, WITHOUT_REPORTS, ("build",))
+"""What dbt is asked after each load; `build` has all tests and unit tests."""
+
+# The generic tests are plain SQL, hundreds of them: one Spark has to run them all.
+WITHOUT_GENERIC_TESTS = (*RUNS[:-1], ("build", "--exclude", "test_type:generic"))
+
+MODELS = sorted(path.stem for path in (ROOT / "models").rglob("*.sql"))
+SEEDS = sorted(path.stem for path in (ROOT / "seeds").glob("*.csv"))
+
+
+@dataclass
+class Built:
+    """An engine's tables after five loads and after one more run; what dbt said."""
+
+    tables: Tables
+    again: Tables
+    console: str
+    passed: Sequence[str] = ()
+    """Statements that only Databricks can do; see `databricks_sql`."""
+
+
+@pytest.fixture(scope="module")
+def landings(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return list(engine_landing.landings(tmp_path_factory.mktemp("landings"), REAL))
+
+
+@pytest.fixture(scope="module")
+def on_duckdb(landings: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    pipeline = Pipeline(tmp_path_factory.mktemp("duckdb"))
+    pipeline.dbt("seed")
+    for landing, run in zip(landings, RUNS, strict=True):
+        pipeline.env["LANDING"] = str(landing)
+        pipeline.dbt(*run)
+    return tables_of_duckdb(pipeline.database)
+
+
+def on_spark(landings: list[Path], folder: Path) -> Built:
+    """Build in sessions of one process."""
+    pipeline, first, last = Pipeline(folder), str(landings[0]), str(landings[-1])
+    steps = ["--landing", first, "seed"]
+    for landing, run in zip(landings, WITHOUT_GENERIC_TESTS, strict=True):
+        steps += ["--landing", str(landing), *run]
+    for command in (
+        ("--tables", str(folder / "tables")),
+        ("run",),
+        ("--tables", str(folder / "again")),
+        ("source", "freshness"),
+    ):
+        steps += ["--landing", last, *command]
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("spark_session.py")), *steps],
+        cwd=ROOT,
+        env={
+            **pipeline.env,
+            "DBT_TARGET": "spark",
+            "SPARK_HOME_DIR": str(folder / "spark"),
+            "SPARK_JARS": str(spark_cluster.JARS),
+            "TZ": "UTC",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    tables, again = (tables_of_session(folder / name) for name in ("tables", "again"))
+    return Built(tables, again, done.stdout + done.stderr)
+
+
+def through_dbt(
+    pipeline: Pipeline,
+    landings: list[Path],
+    read: Callable[[], Tables],
+    runs: Sequence[tuple[str, ...]],
+    *options: str,
+) -> Built:
+    """Build with a process of dbt for each load; `options` are for the last run."""
+    pipeline.env["LANDING"] = str(landings[0])
+    console = pipeline.dbt("seed")
+    for landing, run in zip(landings, runs, strict=True):
+        pipeline.env["LANDING"] = str(landing)
+        console += pipeline.dbt(*run)
+    tables = read()
+    console += pipeline.dbt("run", *options)
+    return Built(tables, read(), console)
+
+
+def on_cluster(landings: list[Path], folder: Path, cluster: Cluster) -> Built:
+    """Build on a cluster, through its Thrift server."""
+    pipeline = Pipeline(folder)
+    pipeline.env |= {
+        "DBT_TARGET": "spark_cluster",
+        "SPARK_THRIFT_PORT": str(cluster.thrift_port),
+    }
+    return through_dbt(
+        pipeline,
+        landings,
+        lambda: tables_of_cluster(cluster.thrift_port, "pinterest"),
+        RUNS,
+    )
+
+
+def on_databricks(landings: list[Path], folder: Path, cluster: Cluster) -> Built:
+    """Build with Databricks' adapter, through an endpoint such as Databricks has."""
+    pipeline = Pipeline(folder)
+    with DatabricksServer(folder / "server", cluster.thrift_port) as server:
+        pipeline.env |= server.environment(ROOT / "profiles.yml.example")
+        built = through_dbt(
+            pipeline,
+            landings,
+            lambda: tables_of_cluster(cluster.thrift_port, server.schema),
+            WITHOUT_GENERIC_TESTS,
+            *("--vars", "personal_readers: privacy"),
+        )
+        return replace(built, passed=server.passed())
+
+
+@pytest.fixture(scope="module", params=["spark", "spark_cluster", "databricks"])
+def built(
+    request: pytest.FixtureRequest,
+    landings: list[Path],
+    on_duckdb: Tables,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Built:
+    assert on_duckdb  # first: it is quick to fail
+    spark_cluster.require_spark()
+    folder = tmp_path_factory.mktemp(request.param)
+    if request.param == "spark":
+        return on_spark(landings, folder)
+    cluster: Cluster = request.getfixturevalue("cluster")
+    builder = on_cluster if request.param == "spark_cluster" else on_databricks
+    return builder(landings, folder, cluster)
+
+
+@pytest.mark.parametrize("name", [*MODELS, *SEEDS])
+def test_a_table_has_the_rows_of_duckdb(
+    built: Built, on_duckdb: Tables, name: str
+) -> None:
+    assert differences(on_duckdb[name], built.tables[name]) == []
+
+
+def test_there_is_no_other_table(built: Built, on_duckdb: Tables) -> None:
+    assert set(built.tables) == set(on_duckdb) == {*MODELS, *SEEDS}
+
+
+def test_a_run_without_new_files_changes_nothing(built: Built) -> None:
+    assert built.again == built.tables
+
+
+def test_nothing_is_said_that_nobody_asked_for(built: Built) -> None:
+    found = re.findall(r"^.* WARN [A-Z]\w+:.*|^\tat .*", built.console, re.MULTILINE)
+    assert found == []
+    left_behind = ("metastore_db", "derby.log", "spark-warehouse")
+    assert [name for name in left_behind if (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("built", ["databricks"], indirect=True)
+def test_names_are_masked_on_databricks_when_a_group_is_named(built: Built) -> None:
+    column = "alter table `main`.`on_databricks`.`dim_users` alter column first_name"
+    said = " ".join(" ".join(built.passed).split())
+
+    assert "create or replace function `main`.`on_databricks`.`personal_mask`" in said
+    assert "is_account_group_member('privacy')" in said
+    assert f"{column} set tags ('personal' = 'true')" in said
+    assert f"{column} set mask `main`.`on_databricks`.`personal_mask`" in said
+    assert "alter table `main`.`on_databricks`.`dim_pins`" not in said
+
+
+def test_the_real_records_are_among_them(
+    on_duckdb: Tables, real_records: dict[str, list[str]]
+) -> None:
+    topics = {dict(row)["topic"] for row in on_duckdb["base_pinterest__pins"]}
+    assert real_records
+    assert "real.pin" in topics

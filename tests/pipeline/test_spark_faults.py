@@ -1,0 +1,128 @@
+"""A cluster whose landing is in an object store, and one of which parts die."""
+
+import subprocess
+import time
+from pathlib import Path
+
+import engine_landing
+import ministack_server
+import pytest
+from conftest import BIN, REAL, ROOT, Pipeline
+from engine_tables import Tables, differences, tables_of_cluster, tables_of_duckdb
+from ministack_server import MiniStack
+from processes import require
+from spark_cluster import Cluster
+
+# Everything that is written bit by bit, and nothing that is made anew by every run.
+POSTS = ("build", "--select", "+fct_posts", "--exclude", "resource_type:test")
+START_SECONDS = 120
+
+
+@pytest.fixture(scope="module")
+def landing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    *_, last = engine_landing.landings(tmp_path_factory.mktemp("landing"), REAL)
+    return last
+
+
+@pytest.fixture(scope="module")
+def on_duckdb(landing: Path, tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    pipeline = Pipeline(tmp_path_factory.mktemp("duckdb"))
+    pipeline.env["LANDING"] = str(landing)
+    pipeline.dbt(*POSTS, "resource_type:unit_test")
+    return tables_of_duckdb(pipeline.database)
+
+
+def on_cluster(pipeline: Pipeline, cluster: Cluster, landing: Path | str) -> None:
+    pipeline.env |= {
+        "DBT_TARGET": "spark_cluster",
+        "LANDING": str(landing),
+        "SPARK_SCHEMA": pipeline.folder.name,
+        "SPARK_THRIFT_PORT": str(cluster.thrift_port),
+    }
+
+
+def start_dbt(pipeline: Pipeline, model: str) -> subprocess.Popen[str]:
+    """Start a build; return while a model is built."""
+    process = subprocess.Popen(
+        [str(BIN / "dbt"), "--no-use-colors", *POSTS, "resource_type:unit_test"],
+        cwd=ROOT,
+        env=pipeline.env,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + START_SECONDS
+    assert process.stdout
+    for line in process.stdout:
+        assert time.monotonic() < deadline
+        if "START" in line and f".{model} " in line:
+            return process
+    raise AssertionError(f"{model} was never started")
+
+
+def without(column: str, tables: Tables) -> Tables:
+    return {
+        name: type(rows)(
+            tuple(pair for pair in row if pair[0] != column) for row in rows.elements()
+        )
+        for name, rows in tables.items()
+    }
+
+
+def test_a_landing_in_an_object_store_gives_the_same_tables(
+    pipeline: Pipeline,
+    cluster: Cluster,
+    store: MiniStack | None,
+    landing: Path,
+    on_duckdb: Tables,
+) -> None:
+    require(ministack_server.missing())
+    assert store
+    on_cluster(pipeline, cluster, store.upload(landing))
+
+    pipeline.dbt(*POSTS, "resource_type:unit_test")
+
+    found = tables_of_cluster(cluster.thrift_port, pipeline.folder.name)
+    # When an object was written is the one thing that an upload changes.
+    left, right = without("landed_at", on_duckdb), without("landed_at", found)
+    assert {name: differences(left[name], right[name]) for name in left} == {
+        name: [] for name in right
+    }
+
+
+def test_a_killed_worker_leaves_no_trace_in_the_tables(
+    pipeline: Pipeline, cluster: Cluster, landing: Path, on_duckdb: Tables
+) -> None:
+    on_cluster(pipeline, cluster, landing)
+    build = start_dbt(pipeline, "base_pinterest__pins")
+
+    cluster.kill("worker-1")
+
+    build.communicate()
+    if build.returncode:
+        pipeline.dbt(*POSTS, "resource_type:unit_test")
+    found = tables_of_cluster(cluster.thrift_port, pipeline.folder.name)
+    assert {name: differences(on_duckdb[name], found[name]) for name in found} == {
+        name: [] for name in on_duckdb
+    }
+
+
+def test_a_killed_thrift_server_is_named_and_the_next_build_ends_right(
+    pipeline: Pipeline, cluster: Cluster, landing: Path, on_duckdb: Tables
+) -> None:
+    on_cluster(pipeline, cluster, landing)
+    build = start_dbt(pipeline, "int_newest_pins")
+
+    cluster.kill("thrift-server")
+
+    output, _ = build.communicate()
+    assert build.returncode
+    assert (
+        f"Could not connect to any of [('127.0.0.1', {cluster.thrift_port})]" in output
+    )
+    cluster.start()
+    on_cluster(pipeline, cluster, landing)
+    pipeline.dbt(*POSTS, "resource_type:unit_test")
+    found = tables_of_cluster(cluster.thrift_port, pipeline.folder.name)
+    assert {name: differences(on_duckdb[name], found[name]) for name in found} == {
+        name: [] for name in on_duckdb
+    }
