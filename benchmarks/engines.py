@@ -1,0 +1,180 @@
+"""How long the models take on DuckDB and on a Spark cluster, beside the notebook way.
+
+Run by `make bench`; needs Java. Everything reads the same landed files in the same run:
+`dbt run --full-refresh`, another 1 % of events, and a PySpark program as the public
+notebooks for these records have it. Prints medians with their spread, asserts nothing.
+"""
+
+import argparse
+import os
+import re
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from models import ROOT, Bench
+
+CLUSTER = ROOT / "tests" / "servers" / "spark_cluster.py"
+ENGINES = ("duckdb", "spark_cluster")
+STEPS = {
+    "empty": "dbt run, empty landing (dbt's own time)",
+    "full": "dbt run --full-refresh",
+    "one": "dbt run, +1 % of new events in new files",
+    "none": "dbt run, nothing new",
+}
+
+
+@dataclass
+class Result:
+    """Seconds of each round by step, and peak memory in MiB."""
+
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    mebibytes: int = 0
+
+    def add(self, step: str, seconds: float) -> None:
+        """Note a round."""
+        self.seconds.setdefault(step, []).append(seconds)
+
+    def median(self, step: str) -> float:
+        """Return the middle round."""
+        return statistics.median(self.seconds[step])
+
+    def text(self, step: str) -> str:
+        """Return median and spread."""
+        rounds = self.seconds[step]
+        return f"{self.median(step):.1f} ({min(rounds):.1f}-{max(rounds):.1f})"
+
+
+@contextmanager
+def cluster(folder: Path) -> Iterator[list[int]]:
+    """Start a cluster with two workers; give the ids of its processes."""
+    command = [sys.executable, str(CLUSTER)]
+    done = subprocess.run(
+        [*command, "start", str(folder)], check=True, capture_output=True, text=True
+    )
+    os.environ["SPARK_THRIFT_PORT"] = done.stdout.strip().rpartition("=")[2]
+    state = (folder / "cluster.json").read_text("utf-8")
+    try:
+        yield [int(pid) for pid in re.findall(r'-?\w+": (\d+)', state)][:-1]
+    finally:
+        subprocess.run([*command, "stop", str(folder)], check=True)
+
+
+def peak_mebibytes(pids: Sequence[int]) -> int:
+    """Return the peaks of processes and their children, added up; Linux only."""
+    total = 0
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            lines = dict(
+                re.findall(r"^(\w+):\s+(\d+)", status.read_text(), re.MULTILINE)
+            )
+        except OSError:
+            continue
+        if int(status.parent.name) in pids or int(lines["PPid"]) in pids:
+            total += int(lines.get("VmHWM", 0)) // 1024
+    return total
+
+
+def measure(bench: Bench, rounds: int, notebook_rounds: int) -> dict[str, Result]:
+    """Time every engine in turn, so that noise falls on all alike."""
+    results = {name: Result() for name in (*ENGINES, "notebook")}
+    empty = bench.folder / "empty"
+    (empty / "topics").mkdir(parents=True, exist_ok=True)
+
+    def dbt(engine: str, step: str, *options: str, landing: Path | None = None) -> None:
+        seconds, peak = bench.call(
+            "dbt", "-q", "run", *options, "--target", engine, landing=landing
+        )
+        result = results[engine]
+        if step:
+            result.add(step, seconds)
+        if engine == "duckdb":
+            result.mebibytes = max(result.mebibytes, peak)
+
+    with cluster(bench.folder / "cluster") as pids:
+        for engine in ENGINES:
+            bench.call("dbt", "-q", "seed", "--target", engine)
+        for _ in range(rounds):
+            for engine in ENGINES:
+                dbt(engine, "", "--full-refresh", landing=empty)
+                dbt(engine, "empty", landing=empty)
+                dbt(engine, "full", "--full-refresh")
+                bench.add()
+                dbt(engine, "one")
+                dbt(engine, "none")
+                bench.take_back()
+        results["spark_cluster"].mebibytes = peak_mebibytes(pids)
+    for _ in range(notebook_rounds):
+        notebook(bench, results["notebook"])
+    return results
+
+
+def notebook(bench: Bench, result: Result) -> None:
+    """Time the notebook way in a process of its own."""
+    program = Path(__file__).with_name("notebook.py")
+    done = subprocess.run(
+        [sys.executable, str(program), str(bench.landing)],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    start, work, mebibytes = done.stdout.split()[-3:]
+    result.add("empty", float(start))
+    result.add("full", float(start) + float(work))
+    result.mebibytes = max(result.mebibytes, int(mebibytes))
+
+
+def report(results: dict[str, Result], events: int) -> None:
+    """Print the table and the ratios."""
+    table = Table(title=f"{events:,} events, {3 * events:,} records")
+    for column in ("engine", "what", "seconds (spread)", "beyond its own", "peak MiB"):
+        left = column in {"engine", "what"}
+        table.add_column(column, justify="left" if left else "right")
+    labels = {"empty": "session start", "full": "infer, clean, join, aggregate"}
+    for name, result in results.items():
+        for step in result.seconds:
+            table.add_row(
+                name,
+                (labels if name == "notebook" else STEPS)[step],
+                result.text(step),
+                f"{result.median(step) - result.median('empty'):.1f}",
+                str(result.mebibytes) if step == "full" else "",
+            )
+    console = Console()
+    console.print(table)
+    work = {
+        name: result.median("full") - result.median("empty")
+        for name, result in results.items()
+    }
+    for engine, wanted in (("duckdb", "10 or more"), ("spark_cluster", "1 or more")):
+        whole = results["notebook"].median("full") / results[engine].median("full")
+        console.print(
+            f"notebook / full refresh on {engine}: {whole:.1f}, beyond their own time "
+            f"{work['notebook'] / work[engine]:.1f} ({wanted} is wanted)"
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, nargs="+", default=[1_000_000])
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--notebook-rounds", type=int, default=1)
+    options = parser.parse_args(arguments)
+    folder = ROOT / "data" / "bench"
+    folder.mkdir(parents=True, exist_ok=True)
+    for events in options.events:
+        bench = Bench(folder, events)
+        bench.prepare()
+        report(measure(bench, options.rounds, options.notebook_rounds), events)
+
+
+if __name__ == "__main__":
+    main()
