@@ -123,11 +123,10 @@ class LiveBoard(Board):
 
     def show(self, rows: Rows) -> None:
         """Change the table."""
-        self._live.update(self.table(rows()))
+        self._live.update(self._table(rows()))
 
     @staticmethod
-    def table(rows: Sequence[dict[str, Any]]) -> "Table":
-        """Lay the rows out."""
+    def _table(rows: Sequence[dict[str, Any]]) -> "Table":
         from rich.table import Table  # noqa: PLC0415
         from rich.text import Text  # noqa: PLC0415
 

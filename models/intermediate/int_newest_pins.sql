@@ -6,8 +6,7 @@ fresh_pins as (
         category,
         poster_name,
         follower_count,
-        nullif(coalesce({{ distinct_items('tag_list') }}, ''), tag_list)
-            as rewritten_tags,
+        {{ distinct_items('tag_list') }} as tags,
         topic,
         partition,
         file_start_offset,
