@@ -117,6 +117,8 @@ test: check ## Lint, all tests, dbt build, end to end
 		echo "tests/ingestion: $$((SECONDS - start)) s"
 	@start=$$SECONDS; pytest --durations=5 tests/emit && \
 		echo "tests/emit: $$((SECONDS - start)) s"
+	@start=$$SECONDS; pytest --durations=5 tests/land && \
+		echo "tests/land: $$((SECONDS - start)) s"
 	@start=$$SECONDS; pytest --durations=5 tests/pipeline && \
 		echo "tests/pipeline: $$((SECONDS - start)) s"
 

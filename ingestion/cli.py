@@ -9,6 +9,7 @@ import click
 
 from ingestion.cli_doctor import doctor
 from ingestion.cli_emit import emit
+from ingestion.cli_land import land
 from ingestion.cli_shared import (
     EXIT_CODES,
     Commands,
@@ -32,6 +33,7 @@ def main() -> None:
 
 main.add_command(doctor)
 main.add_command(emit)
+main.add_command(land)
 main.add_command(streams)
 main.add_command(topics)
 

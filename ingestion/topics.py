@@ -70,7 +70,7 @@ class Shape:
 
 def kafka_admin(bootstrap: str, config: Path | None = None) -> AdminClient:
     """Return a client; `config` holds librdkafka's settings, `name=value` a line."""
-    settings = _settings(config) if config else {}
+    settings = kafka_settings(config) if config else {}
     try:
         return AdminClient({**settings, "bootstrap.servers": bootstrap, "log_level": 0})
     except (KafkaException, ValueError) as error:
@@ -80,7 +80,8 @@ def kafka_admin(bootstrap: str, config: Path | None = None) -> AdminClient:
         ) from error
 
 
-def _settings(path: Path) -> dict[str, str]:
+def kafka_settings(path: Path) -> dict[str, str]:
+    """Read settings of librdkafka, `name=value` a line."""
     with explained(f"read {path}"):
         lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
     wanted = [line for line in lines if line and not line.startswith("#")]
@@ -121,7 +122,7 @@ def _created(admin: AdminClient, names: Sequence[str], shape: Shape) -> set[str]
             created.add(name)
         except KafkaException as error:
             if _error(error).code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise _mapped(error, f"create the topic {name}") from error
+                raise explain_kafka(error, f"create the topic {name}") from error
     return created
 
 
@@ -129,7 +130,7 @@ def _present(admin: AdminClient, timeout: float) -> set[str]:
     try:
         return set(admin.list_topics(timeout=timeout).topics)
     except KafkaException as error:
-        raise _mapped(error, "ask Kafka for its topics") from error
+        raise explain_kafka(error, "ask Kafka for its topics") from error
 
 
 def _shape(admin: AdminClient, name: str) -> Shape:
@@ -138,7 +139,7 @@ def _shape(admin: AdminClient, name: str) -> Shape:
         partitions = admin.list_topics(name, timeout=_SECONDS).topics[name].partitions
         config = admin.describe_configs([resource])[resource].result(_SECONDS)
     except KafkaException as error:
-        raise _mapped(error, f"look at the topic {name}") from error
+        raise explain_kafka(error, f"look at the topic {name}") from error
     replication = min((len(p.replicas) for p in partitions.values()), default=0)
     min_isr = int(config["min.insync.replicas"].value or 0)
     return Shape(len(partitions), replication, min_isr)
@@ -149,7 +150,8 @@ def _error(error: KafkaException) -> KafkaError:
     return found
 
 
-def _mapped(error: KafkaException, doing: str) -> RetryError | StopError:
+def explain_kafka(error: KafkaException, doing: str) -> RetryError | StopError:
+    """Say what a failure means; `doing` completes "Cannot …"."""
     found = _error(error)
     if found.code() in _MAY_PASS:
         return RetryError(

@@ -1,0 +1,246 @@
+"""Kafka as a source of landings: partitions read by offset, never by group offsets."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
+
+from ingestion.errors import IngestError, StopError
+from ingestion.lander import Batch, Bounds, Log, Record
+from ingestion.stores import Partition
+from ingestion.topics import explain_kafka
+
+_SECONDS: Final = 30.0
+_BATCH: Final = 5_000
+_SETTINGS: Final = {
+    "auto.offset.reset": "error",
+    "isolation.level": "read_committed",
+    "enable.partition.eof": True,
+    "enable.auto.commit": False,
+    "queued.min.messages": 20_000,
+    "queued.max.messages.kbytes": 16_384,
+    "log_level": 0,
+}
+_STOPS: Final = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.UNSUPPORTED_COMPRESSION_TYPE,
+    KafkaError._AUTHENTICATION,  # noqa: SLF001 - how the library names its own errors
+    KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
+    KafkaError._FATAL,  # noqa: SLF001
+}
+
+
+def kafka_consumer(
+    bootstrap: str, group: str, settings: Mapping[str, str] | None = None
+) -> Consumer:
+    """Return a consumer for `KafkaReader`; `settings` are the user's, as for SASL."""
+    named = {**(settings or {}), **_SETTINGS}
+    try:
+        return Consumer({**named, "bootstrap.servers": bootstrap, "group.id": group})
+    except (KafkaException, ValueError) as error:
+        raise StopError(
+            f"The Kafka client does not take these settings ({error}): correct "
+            "--kafka-config, --bootstrap or --group."
+        ) from error
+
+
+Place = tuple[str | None, int | None]
+"""A topic and the number of a partition, as messages have them."""
+
+Opened = Callable[[Partition, Log], int]
+Dropped = Callable[[Partition], None]
+
+
+@dataclass(slots=True)
+class KafkaReader:
+    """Reads topics: all their partitions, or with `shared` those the group gives it.
+
+    Where a partition is read from is never taken from the group's offsets: they are
+    committed for tools that watch the lag.
+    """
+
+    consumer: Consumer
+    admin: AdminClient
+    topics: Sequence[str]
+    shared: bool = False
+    _opened: Opened = lambda *_: 0
+    _dropped: Dropped = lambda _: None
+    _failure: IngestError | None = None
+    _places: dict[Partition, None] = field(default_factory=dict)
+
+    def start(self, opened: Opened, dropped: Dropped) -> None:
+        """Begin; `StopError` where a topic is not there."""
+        self._opened, self._dropped = opened, dropped
+        numbers = {topic: self.numbers(topic) for topic in self.topics}
+        if self.shared:
+            self._subscribe()
+            return
+        places = [Partition(t, n) for t, found in numbers.items() for n in found]
+        self._assign(self.consumer, [TopicPartition(p.topic, p.number) for p in places])
+        self._raise_failure()
+
+    def close(self) -> None:
+        """Leave the group, so that others take over at once."""
+        self._dropped = lambda _: None
+        self.consumer.close()
+
+    # --- the group -----------------------------------------------------------------
+
+    def _subscribe(self) -> None:
+        self.consumer.subscribe(
+            list(self.topics),
+            on_assign=self._assign,
+            on_revoke=self._revoke,
+            on_lost=self._revoke,
+        )
+
+    def _assign(self, consumer: Consumer, given: list[TopicPartition]) -> None:
+        """Read every partition from the end of its chain.
+
+        An exception must not cross the library: it is kept, and raised by `read`.
+        """
+        try:
+            found = [self._place(place) for place in given]
+        except IngestError as error:
+            self._failure = error
+            return
+        consumer.assign(found)
+
+    def _place(self, given: TopicPartition) -> TopicPartition:
+        partition = Partition(given.topic, given.partition)
+        offset = self._opened(partition, KafkaLog(self, partition))
+        self._places[partition] = None
+        return TopicPartition(given.topic, given.partition, offset)
+
+    def _revoke(self, _: Consumer, given: list[TopicPartition]) -> None:
+        for place in given:
+            partition = Partition(place.topic, place.partition)
+            self._places.pop(partition, None)
+            self._dropped(partition)
+
+    def _raise_failure(self) -> None:
+        failure, self._failure = self._failure, None
+        if failure is None:
+            return
+        if self.shared:
+            self.consumer.unsubscribe()
+            self._subscribe()
+        raise failure
+
+    # --- reading -------------------------------------------------------------------
+
+    def read(self, seconds: float) -> Iterator[Batch]:
+        """Return what has arrived, a batch for each partition."""
+        try:
+            messages = self.consumer.consume(_BATCH, seconds)
+        except KafkaException as error:
+            raise explain_kafka(error, "read from Kafka") from error
+        self._raise_failure()
+        records: dict[Place, list[Record]] = {}
+        ends: set[Place] = set()
+        broken: set[Place] = set()
+        for message in messages:
+            place = message.topic(), message.partition()
+            failed = message.error()
+            if failed is None:
+                records.setdefault(place, []).append(_record(message))
+            elif failed.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+                ends.add(place)
+            else:
+                _require_harmless(failed, place)
+                broken.add(place)
+        for partition in list(self._places):
+            place = partition.topic, partition.number
+            if place in records or place in ends or place in broken:
+                found = records.get(place, ())
+                yield Batch(partition, found, place in ends, place in broken)
+
+    # --- what is asked of the brokers ----------------------------------------------
+
+    def numbers(self, topic: str) -> list[int]:
+        """Return the numbers of a topic's partitions."""
+        try:
+            found = self.admin.list_topics(topic, timeout=_SECONDS).topics[topic]
+        except KafkaException as error:
+            raise explain_kafka(error, f"look at the topic {topic}") from error
+        if found.error is not None:
+            failed = KafkaException(found.error)
+            raise explain_kafka(failed, f"look at the topic {topic}") from failed
+        return sorted(found.partitions)
+
+    def identity(self, topic: str) -> str:
+        """Return `kafka:<cluster id>:<topic id>`, asked of the brokers now."""
+        try:
+            cluster = self.admin.describe_cluster(request_timeout=_SECONDS)
+            futures = self.admin.describe_topics(
+                TopicCollection([topic]), request_timeout=_SECONDS
+            )
+            found = futures[topic].result(_SECONDS)
+            return f"kafka:{cluster.result(_SECONDS).cluster_id}:{found.topic_id}"
+        except KafkaException as error:
+            raise explain_kafka(error, f"look at the topic {topic}") from error
+
+
+def _require_harmless(error: KafkaError, place: Place) -> None:
+    """Raise `StopError` for what no seek can mend."""
+    if error.code() in _STOPS or error.fatal():
+        failed = KafkaException(error)
+        raise explain_kafka(failed, f"read {place[0] or 'from Kafka'}") from failed
+
+
+def _record(message: Message) -> Record:
+    offset = message.offset()
+    if offset is None:
+        raise StopError("Kafka gave a record without an offset: report it.")
+    kind, time = message.timestamp()
+    return Record(offset, message.value(), message.key(), time if kind else None)
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaLog:
+    """One partition of a topic."""
+
+    reader: KafkaReader
+    partition: Partition
+
+    def identity(self) -> str:
+        """Return `kafka:<cluster id>:<topic id>`, asked of the brokers now."""
+        return self.reader.identity(self.partition.topic)
+
+    def bounds(self) -> Bounds:
+        """Return the log start and the high watermark, asked of the brokers now."""
+        place = TopicPartition(self.partition.topic, self.partition.number)
+        try:
+            found = self.reader.consumer.get_watermark_offsets(place, timeout=_SECONDS)
+        except KafkaException as error:
+            raise explain_kafka(error, f"look at {self.partition}") from error
+        return Bounds(*found)
+
+    def seek(self, offset: int) -> None:
+        """Read on from `offset`."""
+        place = TopicPartition(self.partition.topic, self.partition.number, offset)
+        try:
+            self.reader.consumer.seek(place)
+        except KafkaException as error:
+            raise explain_kafka(error, f"seek in {self.partition}") from error
+
+    def landed(self, offset: int) -> None:
+        """Commit the offset for tools that watch the lag; nobody waits for it."""
+        if not self.reader.shared:
+            return
+        place = TopicPartition(self.partition.topic, self.partition.number, offset)
+        try:
+            self.reader.consumer.commit(offsets=[place], asynchronous=True)
+        except KafkaException as error:
+            raise explain_kafka(error, f"commit the lag of {self.partition}") from error

@@ -1,0 +1,587 @@
+"""Landers on a log and a store in memory, under any order of faults."""
+
+import base64
+import io
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from random import Random
+from typing import BinaryIO
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ingestion.emitters import Flush
+from ingestion.errors import RetryError, StopError
+from ingestion.lander import (
+    Batch,
+    Bounds,
+    Landed,
+    Lander,
+    Log,
+    PoisonAlarm,
+    Record,
+    Rules,
+    line_or_reason,
+)
+from ingestion.landing import Chain, Landing, Link
+from ingestion.stores import Listing, Metadata, Partition
+from ingestion.verify import Ledger, verify
+
+PIN = Partition("u.pin", 0)
+SCHEDULES = int(os.environ.get("SCHEDULES", "400"))
+
+
+class KilledError(BaseException):
+    """The process ended here."""
+
+
+@dataclass
+class MemoryStore:
+    """An object store; `before` and `after` are called around each of its calls."""
+
+    small: dict[str, bytes] = field(default_factory=dict)
+    links: dict[int, tuple[Metadata, bytes]] = field(default_factory=dict)
+    before: Callable[[], None] = lambda: None
+    after: Callable[[], None] = lambda: None
+
+    def __str__(self) -> str:
+        return "memory"
+
+    def tidy(self) -> None:
+        """Nothing is left behind."""
+
+    def read(self, name: str) -> bytes | None:
+        return self.small.get(name)
+
+    def create_once(self, name: str, body: bytes) -> bool:
+        self.before()
+        created = self.small.setdefault(name, body) is body
+        self.after()
+        return created
+
+    def create_link(
+        self, partition: Partition, start: int, suffix: str, body: bytes, meta: Metadata
+    ) -> Metadata | None:
+        assert (partition, suffix) == (PIN, ".json")
+        self.before()
+        there = self.links.setdefault(start, (meta, body))[0]
+        self.after()
+        return None if there is meta else there
+
+    def last_start(self, partition: Partition) -> int | None:
+        self.before()
+        assert partition == PIN
+        return max(self.links, default=None)
+
+    def metadata(self, partition: Partition, start: int) -> Metadata | None:
+        assert partition == PIN
+        return self.links[start][0] if start in self.links else None
+
+    def partitions(self) -> list[Partition]:
+        return [PIN] if self.links else []
+
+    def listing(self, partition: Partition) -> Listing:
+        starts = sorted(self.links)
+        objects = [(start, partition.object_name(start, ".json")) for start in starts]
+        return Listing(starts, objects, [], sorted(self.letters()))
+
+    def letters(self) -> dict[int, bytes]:
+        """Return dead letters by offset."""
+        names = [name for name in self.small if name.startswith("_dead_letter/")]
+        return {int(name[-15:-5]): self.small[name] for name in names}
+
+    def open(self, name: str) -> BinaryIO:
+        return io.BytesIO(self.links[int(name[-15:-5])][1])
+
+    def lines(self) -> list[bytes]:
+        bodies = [self.links[start][1] for start in sorted(self.links)]
+        return b"".join(bodies).split(b"\n")[:-1]
+
+
+@dataclass
+class Topic:
+    """One partition of a broker: offsets that are not in `records` are holes."""
+
+    records: dict[int, bytes | None]
+    high: int = 0
+    low: int = 0
+    name: str = "kafka:c:t"
+
+    def __post_init__(self) -> None:
+        self.high = max(self.high, self.low, max(self.records, default=-1) + 1)
+
+
+@dataclass
+class MemoryReader:
+    """Reads a topic as one lander does; it is the partition's log too.
+
+    With `stale`, the first batch behind a seek is one that was on its way before it.
+    """
+
+    topic: Topic
+    size: int = 1_000
+    stale: Callable[[], bool] = lambda: False
+    broken: Callable[[], bool] = lambda: False
+    position: int = 0
+    late: Batch | None = None
+    seeks: list[int] = field(default_factory=list)
+
+    def start(
+        self, opened: Callable[[Partition, Log], int], dropped: Callable[..., None]
+    ) -> None:
+        dropped(PIN)
+        self.position = opened(PIN, self)
+
+    def read(self, seconds: float) -> Iterator[Batch]:
+        assert seconds > 0
+        if self.late is not None:
+            late, self.late = self.late, None
+            yield late
+        elif self.broken():
+            yield Batch(PIN, broken=True)
+        else:
+            yield self._next()
+
+    def _next(self) -> Batch:
+        offsets = sorted(n for n in self.topic.records if n >= self.position)
+        taken = offsets[: self.size]
+        found = [Record(n, self.topic.records[n], b"k", n * 10) for n in taken]
+        self.position = taken[-1] + 1 if taken else self.topic.high
+        return Batch(PIN, found, caught_up=taken == offsets)
+
+    def identity(self) -> str:
+        return self.topic.name
+
+    def bounds(self) -> Bounds:
+        return Bounds(self.topic.low, self.topic.high)
+
+    def seek(self, offset: int) -> None:
+        self.seeks.append(offset)
+        self.late = self._next() if self.stale() else None
+        self.position = offset
+
+    def landed(self, offset: int) -> None:
+        assert offset <= self.topic.high
+
+
+@dataclass
+class SteppingClock:
+    """A clock that a test moves; it moves by itself where somebody sleeps."""
+
+    time: float = 0.0
+
+    def now(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+
+def lander(
+    store: MemoryStore,
+    topic: Topic,
+    rules: Rules | None = None,
+    flush: Flush | None = None,
+    **more: object,
+) -> Lander:
+    landing = Landing(store, "none")
+    reader = more.pop("reader", None) or MemoryReader(topic)
+    return Lander(landing, reader, rules or Rules(), flush or Flush(), **more)  # type: ignore[arg-type]
+
+
+def land(
+    store: MemoryStore, topic: Topic, rules: Rules | None = None, **more: object
+) -> None:
+    lander(store, topic, rules, **more).run()  # type: ignore[arg-type]
+
+
+def ledger(store: MemoryStore) -> Ledger:
+    (found,) = verify(Landing(store, "none"))
+    assert found.problems == []
+    return found
+
+
+def links(store: MemoryStore) -> list[Link]:
+    return [Link.from_metadata(n, store.links[n][0]) for n in sorted(store.links)]
+
+
+def numbered(*offsets: int) -> dict[int, bytes | None]:
+    return {n: b'{"n": %d}' % n for n in offsets}
+
+
+# --- lines -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        (b'{"a": 1}', b'{"a": 1}'),
+        (b"not json", b"not json"),
+        (b"", b""),
+        (b'{"a":\n 1.50,\n"a": 12345678901234567890}\n', None),
+        (b'"\\n"', b'"\\n"'),
+        ("č\r".encode(), "č\r".encode()),
+    ],
+)
+def test_what_can_be_a_line_stays_as_it_is_but_for_newlines_between_tokens(
+    value: bytes, line: bytes | None
+) -> None:
+    assert line_or_reason(value, 100) == line or value.replace(b"\n", b" ")
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (None, "null_value"),
+        (b"x" * 101, "too_large"),
+        (b"\xff", "not_utf8"),
+        (b'{"a": "x\ny"}', "newline"),
+        (b"a\nb", "newline"),
+        (b"[" * 50 + b"\n", "newline"),
+    ],
+)
+def test_what_cannot_be_a_line_has_a_reason(value: bytes | None, reason: str) -> None:
+    assert line_or_reason(value, 100) == reason
+
+
+# --- ledgers -----------------------------------------------------------------------
+
+
+def test_holes_and_a_missing_head_are_counted() -> None:
+    store, topic = MemoryStore(), Topic(numbered(5, 6, 9, 12), high=15, low=4)
+    land(store, topic)
+    assert store.lines() == list(numbered(5, 6, 9, 12).values())
+    (link,) = links(store)
+    assert (link.start, link.first, link.last, link.next) == (0, 5, 12, 13)
+    assert (link.before_start, link.gaps, link.records) == (4, 5, 4)
+    assert (link.first_time, link.last_time) == (50, 120)
+    ledger(store)
+
+
+def test_a_dead_letter_keeps_its_bytes_and_lies_below_its_link() -> None:
+    store, topic = MemoryStore(), Topic({0: b"a", 1: b"\xff\x00", 2: None, 3: b"b"})
+    land(store, topic)
+    assert store.lines() == [b"a", b"b"]
+    assert ledger(store).dead == 2
+    letters = {n: json.loads(body) for n, body in store.letters().items()}
+    assert base64.b64decode(letters[1].pop("value")) == b"\xff\x00"
+    assert letters[1] == {
+        "reason": "not_utf8",
+        "source": "kafka:c:t",
+        "topic": "u.pin",
+        "partition": 0,
+        "offset": 1,
+        "time": 10,
+        "key": base64.b64encode(b"k").decode(),
+    }
+    assert (letters[2]["reason"], letters[2]["value"]) == ("null_value", None)
+
+
+def test_a_link_of_dead_letters_only_is_empty_and_holes_alone_make_none() -> None:
+    store = MemoryStore()
+    land(store, Topic({}, high=9))
+    assert store.links == {}
+    land(store, Topic({3: None}, high=9))
+    (link,) = links(store)
+    assert (link.records, link.dead, link.gaps, link.next) == (0, 1, 3, 4)
+    ledger(store)
+
+
+def test_links_are_cut_at_records_and_at_bytes() -> None:
+    store = MemoryStore()
+    land(store, Topic(numbered(*range(10))), flush=Flush(max_records=4))
+    assert [link.records for link in links(store)] == [4, 4, 2]
+    store = MemoryStore()
+    land(store, Topic(numbered(*range(10))), flush=Flush(max_bytes=30))
+    assert [len(body) for _, body in store.links.values()] == [27, 27, 27, 9]
+
+
+def test_with_follow_a_link_is_made_at_its_age_and_not_when_caught_up() -> None:
+    store, topic, clock = MemoryStore(), Topic(numbered(0)), SteppingClock()
+    running = lander(store, topic, follow=True, clock=clock, flush=Flush(max_seconds=5))
+    running._start()  # noqa: SLF001 - a run, step by step
+    running.step()
+    clock.time = 4.9
+    running.step()
+    assert store.links == {}
+    clock.time = 5.0
+    running.step()
+    assert store.lines() == [b'{"n": 0}']
+
+
+def test_what_waits_is_landed_at_the_end_of_a_run() -> None:
+    store, topic = MemoryStore(), Topic(numbered(0, 1))
+    told: list[Landed] = []
+    running = lander(store, topic, follow=True, tell=told.append)
+    running.run(lambda: bool(running.partitions and running.partitions[PIN].size))
+    assert [x.why for x in told] == ["shutdown"]
+    assert store.lines() == list(topic.records.values())
+
+
+def test_the_fullest_partition_is_landed_when_too_much_waits() -> None:
+    store, topic = MemoryStore(), Topic(numbered(*range(100)))
+    told: list[Landed] = []
+    reader = MemoryReader(topic, size=10)
+    land(store, topic, reader=reader, max_buffer=150, tell=told.append)
+    assert {x.why for x in told} == {"buffer"}
+    assert store.lines() == list(topic.records.values())
+
+
+# --- what stops a lander -----------------------------------------------------------
+
+
+def test_a_topic_made_anew_stops_and_may_be_continued_behind_the_chain() -> None:
+    store = MemoryStore()
+    land(store, Topic(numbered(0, 1)))
+    anew = Topic({2: b"x"}, low=1, name="kafka:c:other")
+    with pytest.raises(StopError, match=r"from kafka:c:t, and this is kafka:c:other"):
+        land(store, anew)
+    land(store, anew, Rules(continue_chain=True))
+    land(store, anew)
+    assert store.lines()[2:] == [b"x"]
+    last = links(store)[-1]
+    assert (last.start, last.base, last.first, last.next) == (2, 2, 4, 5)
+    assert (last.before_start, last.gaps, last.source) == (1, 1, "kafka:c:other")
+    anew.records[3], anew.high = b"y", 4
+    land(store, anew)
+    assert (links(store)[-1].base, store.lines()[-1]) == (2, b"y")
+    ledger(store)
+
+
+def test_a_topic_made_anew_while_it_is_landed_stops_before_the_next_link() -> None:
+    store, topic = MemoryStore(), Topic(numbered(0, 1))
+    running = lander(store, topic, Rules(continue_chain=True), follow=True)
+    running._start()  # noqa: SLF001
+    running.step()
+    topic.name = "kafka:c:other"
+    with pytest.raises(StopError, match="is kafka:c:other now"):
+        running.partitions[PIN].flush("seconds")
+    assert store.links == {}
+
+
+def test_a_chain_of_an_emitter_is_never_continued() -> None:
+    store = MemoryStore()
+    one = Link(start=0, source="direct", writer="w", next=1, gaps=1, sha256="")
+    store.links[0] = one.metadata(), b""
+    with pytest.raises(StopError, match="was landed from direct"):
+        land(store, Topic({0: b"x"}), Rules(continue_chain=True))
+
+
+def test_expired_records_stop_or_are_counted() -> None:
+    store = MemoryStore()
+    land(store, Topic(numbered(0, 1)))
+    later = Topic(numbered(6, 7), low=6)
+    with pytest.raises(StopError, match=r"4 records .* offset 2 on have expired"):
+        land(store, later)
+    land(store, later, Rules(accept_expired=True))
+    assert (ledger(store).expired, links(store)[-1].start) == (4, 2)
+    assert not ledger(store).clean
+
+
+def test_a_chain_above_the_high_watermark_stops() -> None:
+    store = MemoryStore()
+    land(store, Topic(numbered(0, 1, 2)))
+    with pytest.raises(StopError, match=r"ends at 2, but its chain goes on at 3"):
+        land(store, Topic(numbered(0, 1)))
+
+
+def test_start_passes_over_the_head_of_a_new_chain_only() -> None:
+    store, topic = MemoryStore(), Topic(numbered(*range(6)))
+    land(store, topic, Rules(start=4))
+    assert store.lines() == list(numbered(4, 5).values())
+    assert ledger(store).before_start == 4
+    topic.records[6], topic.high = b"six", 7
+    land(store, topic, Rules(start=7))
+    assert store.lines()[-1] == b"six"
+    with pytest.raises(StopError, match="--start lies"):
+        land(MemoryStore(), topic, Rules(start=8))
+
+
+def test_100_dead_letters_in_a_row_stop_behind_the_last_good_record() -> None:
+    records = {0: b"a", 1: None, 3: b"b", **dict.fromkeys(range(4, 200), b"\xff")}
+    store, topic = MemoryStore(), Topic(records)
+    with pytest.raises(StopError, match=r"offset 103: not_utf8.*--accept-dead-letters"):
+        land(store, topic)
+    assert store.lines() == [b"a", b"b"]
+    assert sorted(store.letters()) == [1]
+    (link,) = links(store)
+    assert (link.next, link.dead, link.gaps) == (4, 1, 1)
+    land(store, topic, Rules(accept_dead_letters=True))
+    assert ledger(store).dead == 197
+
+
+@pytest.mark.parametrize(("every", "stops"), [(99, True), (101, False)])
+def test_more_than_1_percent_dead_letters_stop(every: int, stops: bool) -> None:
+    alarm, rang = PoisonAlarm(), False
+    for n in range(1, 3_000):
+        if n % every == 0:
+            dead = n // every - 1
+            rang = rang or alarm.rings(n - 1 - dead, dead)
+            assert n >= 1_000 or not rang
+    assert rang == stops
+
+
+# --- faults ------------------------------------------------------------------------
+
+
+def test_a_refused_lander_drops_its_buffer_and_seeks_to_the_other_ones_next() -> None:
+    store, topic = MemoryStore(), Topic(numbered(*range(10)))
+    slow = lander(store, topic, follow=True)
+    slow._start()  # noqa: SLF001
+    slow.step()
+    land(store, Topic(numbered(0, 1, 2)))
+    assert not slow.partitions[PIN].flush("seconds")
+    reader = slow.reader
+    assert isinstance(reader, MemoryReader)
+    assert reader.seeks == [3]
+    slow.step()
+    assert slow.partitions[PIN].flush("seconds")
+    assert store.lines() == list(topic.records.values())
+
+
+def test_a_record_that_was_on_its_way_before_a_seek_makes_no_hole() -> None:
+    store, topic = MemoryStore(), Topic(numbered(*range(10)))
+    reader = MemoryReader(topic, size=4)
+    running = lander(store, topic, follow=True, reader=reader)
+    running._start()  # noqa: SLF001
+    running.step()
+    reader.stale = lambda: True
+    running.partitions[PIN].again()
+    reader.stale = lambda: False
+    for _ in range(6):
+        running.step()
+    running.partitions[PIN].flush("seconds")
+    assert store.lines() == list(topic.records.values())
+
+
+def test_what_may_pass_is_waited_out_with_follow_and_ends_a_run_without() -> None:
+    store, topic, clock = MemoryStore(), Topic(numbered(*range(5))), SteppingClock()
+    failures = iter([True, False, True])
+
+    def fail() -> None:
+        if next(failures, False):
+            raise RetryError("Busy.")
+
+    store.before = fail
+    waits: list[tuple[str, float]] = []
+    running = lander(
+        store,
+        topic,
+        flush=Flush(max_records=2),
+        clock=clock,
+        follow=True,
+        waiting=lambda message, seconds: waits.append((message, seconds)),
+    )
+    running.run(lambda: len(store.lines()) == 4)
+    assert store.lines() == list(topic.records.values())
+    assert waits == [("Busy.", 1.0)] * 2
+    failures = iter([True])
+    with pytest.raises(RetryError):
+        land(MemoryStore(before=fail), topic)
+
+
+class Schedule:
+    """Up to three landers on one partition, each of whose calls may go wrong."""
+
+    def __init__(self, random: Random) -> None:
+        self.random = random
+        self.depth = 0
+        offsets = [n for n in range(random.randrange(60)) if random.random() < 0.9]
+        good = {n: b"%d" % n for n in offsets}
+        poison = [None, b"\xff", b"a\nb", b"x" * 200]
+        bad = {n: random.choice(poison) for n in offsets if random.random() < 0.1}
+        low = random.choice([0, 0, random.randrange(9)])
+        self.topic = Topic({**good, **bad}, low=low)
+        self.topic.high += random.randrange(3)
+        live = {n: v for n, v in self.topic.records.items() if n >= low}
+        self.topic.records = live
+        self.lines = [v for n, v in live.items() if n not in bad]
+        self.dead = [n for n in live if n in bad]
+        self.store = MemoryStore()
+        self.landers: list[Lander | None] = [None] * random.randint(1, 3)
+
+    def rarely(self) -> bool:
+        return self.random.random() < 0.06
+
+    def before(self) -> None:
+        if self.rarely():
+            raise KilledError
+        if self.rarely():
+            raise RetryError("Busy.")
+        if self.depth < 3 and self.random.random() < 0.3:
+            self.step()
+
+    def after(self) -> None:
+        if self.rarely():
+            raise KilledError
+        if self.rarely():
+            raise RetryError("The answer was lost.")
+        if self.depth < 3 and self.random.random() < 0.1:
+            self.step()
+
+    def new(self) -> Lander:
+        random = self.random
+        reader = MemoryReader(
+            self.topic, random.randint(1, 20), stale=self.rarely, broken=self.rarely
+        )
+        flush = Flush(random.choice([20, 1000]), random.randint(1, 12), 0.0)
+        if random.random() < 0.5:
+            flush = Flush(flush.max_bytes, flush.max_records)
+        rules = Rules(accept_dead_letters=True, max_record_bytes=100)
+        return lander(self.store, self.topic, rules, flush, reader=reader, follow=True)
+
+    def step(self) -> None:
+        """Let one lander do one thing, but none that is in the middle of one."""
+        at = self.random.randrange(len(self.landers))
+        running = self.landers[at]
+        self.landers[at] = None
+        self.depth += 1
+        try:
+            if running is None:
+                running = self.new()
+                running._start()  # noqa: SLF001
+            elif self.random.random() < 0.2:
+                running._flush_all("shutdown")  # noqa: SLF001
+            else:
+                running.step()
+        except KilledError:
+            running = None
+        except RetryError:
+            assert running is not None
+            running.shaken = True
+            if not running.partitions:
+                running = None
+        finally:
+            self.depth -= 1
+        self.landers[at] = running
+
+    def run(self) -> None:
+        self.store.before, self.store.after = self.before, self.after
+        for _ in range(self.random.randrange(60)):
+            self.step()
+        self.store.before = self.store.after = lambda: None
+        rules = Rules(accept_dead_letters=True, max_record_bytes=100)
+        land(self.store, self.topic, rules)
+
+
+@settings(
+    max_examples=SCHEDULES, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+@given(st.randoms(use_true_random=False))
+def test_whatever_goes_wrong_each_record_is_landed_once_in_order(
+    random: Random,
+) -> None:
+    schedule = Schedule(random)
+    schedule.run()
+    store = schedule.store
+    assert store.lines() == schedule.lines
+    assert sorted(store.letters()) == schedule.dead
+    if store.links:
+        found = ledger(store)
+        last = Chain(Landing(store, "none"), PIN).next
+        holes = last - len(schedule.lines) - len(schedule.dead)
+        assert found.gaps + found.before_start == holes
+        assert found.expired == 0
