@@ -13,7 +13,9 @@ from ingestion.cli_land import land
 from ingestion.cli_shared import (
     EXIT_CODES,
     Commands,
-    directory,
+    S3Options,
+    s3_options,
+    store_at,
     table,
     told,
     write_sample_or_stop,
@@ -66,26 +68,31 @@ def sample(events: int, seed: int, out: Path, dirt: bool) -> None:
 # --- verify ------------------------------------------------------------------------
 
 _SHOWN_PROBLEMS = 20
+_VERIFY_SECONDS = 120.0
 
 
 @main.command(epilog=EXIT_CODES)
 @click.argument("landing", type=click.Path(readable=False))
+@s3_options
 @click.option("--json", is_flag=True, help="Write JSON lines, for machines.")
-def verify(landing: str, json: bool) -> None:
+def verify(landing: str, json: bool, s3: S3Options) -> None:
     """Prove that nothing in LANDING is lost, doubled or broken.
 
-    Reads every object in full and prints a ledger per topic and partition. Not clean
-    is exit code 1. While something is emitting, its newest link may look unwritten.
+    LANDING is a folder or s3://bucket/prefix. Reads every object in full and prints a
+    ledger per topic and partition. Not clean is exit code 1. While something is
+    emitting, its newest link may look unwritten.
 
     \b
     Example:
       ingest verify data/landing
+      ingest verify s3://bucket/landing
     """  # noqa: D301
     from ingestion.landing import Landing
     from ingestion.verify import verify as ledgers_of
 
     with told(json=json):
-        ledgers = list(ledgers_of(Landing.read(directory(landing))))
+        store = store_at(landing, s3, give_up_after=_VERIFY_SECONDS)
+        ledgers = list(ledgers_of(Landing.read(store)))
     (_tell_json if json else _tell)(landing, ledgers)
     if not all(ledger.clean for ledger in ledgers):
         click.get_current_context().exit(1)

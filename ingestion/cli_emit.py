@@ -13,9 +13,11 @@ from ingestion.cli_shared import (
     EXIT_CODES,
     SET_ASIDE_EXIT_CODE,
     Interrupts,
-    directory,
+    S3Options,
     opened_source,
+    s3_options,
     source_options,
+    store_at,
     table,
     told,
 )
@@ -32,8 +34,12 @@ def emit() -> None:
 
 @emit.command("landing", epilog=EXIT_CODES)
 @click.option(
-    "--landing", type=click.Path(readable=False), required=True, help="A folder."
+    "--landing",
+    type=click.Path(readable=False),
+    required=True,
+    help="A folder, or s3://bucket/prefix; credentials come from AWS's chain.",
 )
+@s3_options
 @click.option(
     "--compression",
     type=click.Choice(["none", "gzip"]),
@@ -79,11 +85,13 @@ def emit_landing(  # noqa: PLR0917 - click passes options by name
     flush_bytes: int,
     flush_records: int,
     flush_seconds: float,
+    s3: S3Options,
 ) -> None:
     """Emit straight into a landing, each record exactly once.
 
     Run again after anything, a kill or a power cut too, it goes on where it stood; run
-    again after the end it lands nothing new.
+    again after the end it lands nothing new. What --bad-lines land sets aside of a
+    landing in S3 is below data/emit.
 
     \b
     Examples:
@@ -97,17 +105,20 @@ def emit_landing(  # noqa: PLR0917 - click passes options by name
 
     place = Order(order, seed, bound, limit)
     flush = Flush(flush_bytes, flush_records, flush_seconds)
+    interrupts = Interrupts()
     with told(json=json), opened_source(source, events, sample_seed) as folder:
-        store = directory(landing)
+        store = store_at(landing, s3, interrupts.sleep)
         opened = Landing.open(store, compression)
-        rejects = Rejects(Path(landing) / "_ingest") if bad_lines == "land" else None
+        aside = Path("data/emit") if "://" in landing else Path(landing) / "_ingest"
+        rejects = Rejects(aside) if bad_lines == "land" else None
         emission = Emission(folder, opened, user_id, place, flush)
-        _emit(emission, rejects, rate=rate, restart=restart, json=json)
+        _emit(emission, rejects, interrupts, rate=rate, restart=restart, json=json)
 
 
 def _emit(
     emission: "Emission",
     rejects: "Rejects | None",
+    interrupts: Interrupts,
     *,
     rate: float | None,
     restart: bool,
@@ -116,7 +127,7 @@ def _emit(
     from ingestion.progress import choose_progress
 
     started = time.monotonic()
-    with Interrupts.caught() as interrupts:
+    with interrupts.catching():
         with choose_progress(json=json) as progress:
 
             def tick(steps: int) -> None:

@@ -1,9 +1,13 @@
 """What commands share: exit codes, signals, errors in one sentence, tables."""
 # ruff: noqa: PLC0415 - `ingest --help` and shell completion stay fast
 
+import functools
+import math
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -14,7 +18,7 @@ from ingestion.errors import IngestError, InterruptError, StopError
 
 if TYPE_CHECKING:
     from ingestion.sources import Source
-    from ingestion.stores import DirectoryStore
+    from ingestion.stores import Store
 
 EXIT_CODES = """\b
 Exit codes:
@@ -27,6 +31,7 @@ Exit codes:
 """
 
 SET_ASIDE_EXIT_CODE = 3
+_NAP_SECONDS = 0.2
 
 
 class Failure(click.ClickException):
@@ -67,6 +72,14 @@ class Interrupts:
         if self.signum is not None:
             raise InterruptError(self.signum)
 
+    def sleep(self, seconds: float) -> None:
+        """Sleep; raise `InterruptError` soon after the run was asked to end."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self.check()
+            time.sleep(min(left, _NAP_SECONDS))
+        self.check()
+
     def _remember(self, signum: int, _frame: FrameType | None) -> None:
         self.signum = signum
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -76,10 +89,16 @@ class Interrupts:
     def caught(cls) -> Iterator["Interrupts"]:
         """Catch the signals inside the block."""
         interrupts = cls()
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = [signal.signal(n, interrupts._remember) for n in numbers]
-        try:
+        with interrupts.catching():
             yield interrupts
+
+    @contextmanager
+    def catching(self) -> Iterator[None]:
+        """Catch the signals inside the block."""
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = [signal.signal(n, self._remember) for n in numbers]
+        try:
+            yield
         finally:
             for number, handler in zip(numbers, before, strict=True):
                 signal.signal(number, handler)
@@ -99,13 +118,60 @@ def told(*, json: bool) -> Iterator[None]:
         raise
 
 
-def directory(landing: str) -> "DirectoryStore":
-    """Return the store of a landing in a folder."""
+@dataclass(frozen=True, slots=True)
+class S3Options:
+    """What the command line says about a landing in S3."""
+
+    endpoint: str | None = None
+    owner: str | None = None
+    kms_key: str | None = None
+
+
+def s3_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of a landing in S3, passed on as `s3`."""
+
+    @functools.wraps(command)
+    def with_options(
+        *args: object,
+        s3_endpoint: str | None,
+        s3_bucket_owner: str | None,
+        s3_kms_key: str | None,
+        **options: object,
+    ) -> None:
+        s3 = S3Options(s3_endpoint, s3_bucket_owner, s3_kms_key)
+        command(*args, s3=s3, **options)
+
+    names = {
+        "--s3-endpoint": "Of a store that is not AWS's, or $AWS_ENDPOINT_URL.",
+        "--s3-bucket-owner": "The account that must own the bucket.",
+        "--s3-kms-key": "Encrypt objects with this key (SSE-KMS).",
+    }
+    decorated: Callable[..., None] = with_options
+    for name, text in reversed(names.items()):
+        decorated = click.option(name, help=text)(decorated)
+    return decorated
+
+
+def store_at(
+    landing: str,
+    s3: S3Options,
+    sleep: Callable[[float], None] = time.sleep,
+    give_up_after: float = math.inf,
+) -> "Store":
+    """Return the store of a landing in a folder or at `s3://bucket/prefix`.
+
+    While S3 fails it is asked again for `give_up_after` seconds, and stderr says so.
+    """
     from ingestion.stores import DirectoryStore
 
-    if "://" in landing:
-        raise StopError(f"{landing} is a URL: --landing takes a folder.")
-    return DirectoryStore(Path(landing))
+    if "://" not in landing:
+        return DirectoryStore(Path(landing))
+    from ingestion.s3_calls import Patience, Place, S3Calls, make_client
+    from ingestion.s3_store import S3Store
+
+    place = Place.parse(landing, s3.owner, s3.kms_key)
+    patience = Patience(give_up_after, functools.partial(click.echo, err=True), sleep)
+    return S3Store(S3Calls(make_client(s3.endpoint), place, patience))
 
 
 def write_sample_or_stop(

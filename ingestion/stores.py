@@ -64,6 +64,11 @@ class Partition:
         """The folder of its objects, as the Kafka Connect S3 sink names it."""
         return f"topics/{self.topic}/partition={self.number}"
 
+    @property
+    def dead_letters(self) -> str:
+        """The folder of what could not be a line."""
+        return f"_dead_letter/{self.topic}/partition={self.number}"
+
     def object_name(self, start: int, suffix: str) -> str:
         """Name the object whose first offset is `start`, as that sink does."""
         return f"{self.folder}/{self.topic}+{self.number}+{start:010d}{suffix}"
@@ -314,7 +319,7 @@ class DirectoryStore:
         there = _read(target)
         if there is not None:
             if sha256(there).hexdigest() != claim["sha256"]:
-                raise _written_by_others(self, target.name) from error
+                raise written_by_others(self, target.name) from error
         elif not isinstance(error, FileNotFoundError):
             raise error
         elif body is None:
@@ -360,7 +365,7 @@ class DirectoryStore:
         named = {start for start, _ in listing.objects}
         foreign = [*listing.foreign, *map(str, sorted(named - set(listing.starts)))]
         if foreign:
-            raise _written_by_others(self, f"{partition}: {foreign[0]}")
+            raise written_by_others(self, f"{partition}: {foreign[0]}")
         with explained(f"write to the landing {self}"):
             for start in sorted(set(listing.starts) - named):
                 claim = self._claim(partition, start)
@@ -381,7 +386,7 @@ class DirectoryStore:
             for name in _names(self.root / below / topic):
                 match = pattern.fullmatch(name)
                 if match is None:
-                    raise _written_by_others(self, f"{below}/{topic}/{name}")
+                    raise written_by_others(self, f"{below}/{topic}/{name}")
                 yield Partition(topic, int(match[1]))
 
     def listing(self, partition: Partition) -> Listing:
@@ -399,17 +404,17 @@ class DirectoryStore:
     def _objects(self, partition: Partition) -> tuple[list[tuple[int, str]], list[str]]:
         objects, foreign = [], []
         for name in _names(self.root / partition.folder):
-            match = _OBJECT.fullmatch(name)
-            if match and _is_of(match, partition):
-                objects.append((int(match[3]), f"{partition.folder}/{name}"))
-            else:
+            start = object_start(partition, name)
+            if start is None:
                 foreign.append(name)
+            else:
+                objects.append((start, f"{partition.folder}/{name}"))
         return sorted(objects), sorted(foreign)
 
     def _dead_letters(self, partition: Partition) -> list[int]:
-        folder = self.root / partition.folder.replace("topics", "_dead_letter", 1)
-        matches = map(_DEAD_LETTER.fullmatch, _names(folder))
-        return sorted(int(m[3]) for m in matches if m and _is_of(m, partition))
+        names = _names(self.root / partition.dead_letters)
+        offsets = (dead_letter_offset(partition, name) for name in names)
+        return sorted(offset for offset in offsets if offset is not None)
 
     # --- tidying -------------------------------------------------------------------
 
@@ -456,15 +461,41 @@ def _modified(path: Path) -> float:
         return time.time()
 
 
-def _is_of(match: re.Match[str], partition: Partition) -> bool:
-    return match[1] == partition.topic and int(match[2]) == partition.number
+def object_start(partition: Partition, name: str) -> int | None:
+    """Return the first offset in the name of a partition's object, None if it is none.
+
+    The name may have folders before it.
+    """
+    return _offset(_OBJECT, partition, name)
+
+
+def dead_letter_offset(partition: Partition, name: str) -> int | None:
+    """Return the offset in the name of a partition's dead letter, None if it is none.
+
+    The name may have folders before it.
+    """
+    return _offset(_DEAD_LETTER, partition, name)
+
+
+def _offset(pattern: re.Pattern[str], partition: Partition, name: str) -> int | None:
+    match = pattern.fullmatch(name.rpartition("/")[2])
+    ours = match and (match[1], int(match[2])) == (partition.topic, partition.number)
+    return int(match[3]) if match and ours else None
+
+
+def partition_of(folder: str) -> Partition | None:
+    """Return the partition that a folder `…/<topic>/partition=<p>/` is of, if any."""
+    topic, _, name = folder.rstrip("/").rpartition("/")
+    match = _PARTITION.fullmatch(name)
+    return Partition(topic.rpartition("/")[2], int(match[1])) if match else None
 
 
 def _damaged(path: Path) -> DamagedError:
     return DamagedError(f"{path} is damaged: it is no metadata of a link. Restore it.")
 
 
-def _written_by_others(landing: object, what: str) -> StopError:
+def written_by_others(landing: object, what: str) -> StopError:
+    """Return what to say about something in a landing that is not ours."""
     return StopError(
         f"The landing {landing} holds what ingest did not write ({what}): "
         "use another landing."

@@ -163,7 +163,7 @@ def test_an_error_is_one_sentence_and_nothing_is_landed(
     ("more", "sentence"),
     [
         (("--user-id", "a/b"), "no topic name"),
-        (("--landing", "s3://bucket/raw"), "is a URL"),
+        (("--landing", "https://bucket/raw"), "takes s3://bucket/prefix"),
         (("--order", "emulator"), "--bound 2"),
         (("--source", "nowhere"), "There is no folder nowhere"),
     ],

@@ -46,7 +46,7 @@ class MiniStack:
             },
         )
         self._process.wait_for(port)
-        self._s3 = boto3.client(
+        self.s3 = boto3.client(
             "s3",
             region_name="us-east-1",
             endpoint_url=self.environment["AWS_ENDPOINT_URL"],
@@ -54,13 +54,13 @@ class MiniStack:
             aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
             config=Config(s3={"addressing_style": "path"}),
         )
-        self._s3.create_bucket(Bucket=BUCKET)
+        self.s3.create_bucket(Bucket=BUCKET)
 
     def upload(self, landing: Path) -> str:
         """Put a landing of this machine in the bucket; return where it lies."""
         for path in landing.rglob("*.json*"):
             key = f"events/{path.relative_to(landing)}"
-            self._s3.upload_file(str(path), BUCKET, key)
+            self.s3.upload_file(str(path), BUCKET, key)
         return f"s3a://{BUCKET}/events"
 
     def stop(self) -> None:
