@@ -247,6 +247,7 @@ def measure(bench: Bench, rounds: int) -> dict[str, Timing]:
         timings[name].seconds.append(seconds)
         timings[name].mebibytes = max(timings[name].mebibytes, mebibytes)
 
+    bench.database.unlink(missing_ok=True)
     bench.call("dbt", "-q", "seed")
     for _ in range(rounds):
         for name in RIVALS:
