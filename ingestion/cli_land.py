@@ -11,7 +11,9 @@ from ingestion.cli_shared import (
     EXIT_CODES,
     SET_ASIDE_EXIT_CODE,
     Interrupts,
-    directory,
+    S3Options,
+    s3_options,
+    store_at,
     told,
 )
 from ingestion.errors import StopError
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from ingestion.emitters import Flush
     from ingestion.lander import Landed, Lander, Rules
     from ingestion.landing import Landing
+
+_S3_SECONDS = 20.0  # then the lander waits itself, and hears when it is asked to end
 
 
 @click.group()
@@ -37,8 +41,12 @@ def land() -> None:
 @click.option("--user-id", help="Land <user-id>.pin, <user-id>.geo and <user-id>.user,")
 @click.option("--topics", help="or these, separated by commas.")
 @click.option(
-    "--landing", type=click.Path(readable=False), required=True, help="A folder."
+    "--landing",
+    type=click.Path(readable=False),
+    required=True,
+    help="A folder, or s3://bucket/prefix; credentials come from AWS's chain.",
 )
+@s3_options
 @click.option(
     "--compression",
     type=click.Choice(["none", "gzip"]),
@@ -115,8 +123,9 @@ def land_kafka(  # noqa: PLR0917 - click passes options by name
     continue_chain: bool,
     accept_expired: bool,
     accept_dead_letters: bool,
+    s3: S3Options,
 ) -> None:
-    """Land topics of Kafka in a folder, each record exactly once.
+    """Land topics of Kafka in a folder or in S3, each record exactly once.
 
     It ends when all that was there at the start is landed; with --follow it goes on
     until it is stopped, which is exit code 0. Run again after anything, a kill or a
@@ -138,7 +147,8 @@ def land_kafka(  # noqa: PLR0917 - click passes options by name
     rules = Rules(continue_chain, accept_expired, accept_dead_letters, start)
     names = _names(topics, user_id)
     with told(json=True):
-        opened = Landing.open(directory(landing), compression)
+        store = store_at(landing, s3, give_up_after=_S3_SECONDS)
+        opened = Landing.open(store, compression)
         group = group or _group(opened)
         place = bootstrap, kafka_config, group
         _land(opened, names, place, rules, flush, max_buffer=max_buffer, follow=follow)
