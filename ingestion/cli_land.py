@@ -78,6 +78,13 @@ def land() -> None:
     help="at this age, or when caught up. Small objects make later queries slower.",
 )
 @click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=30.0,
+    show_default=True,
+    help="Seconds to wait for an answer of the brokers.",
+)
+@click.option(
     "--max-buffer",
     type=click.IntRange(min=1),
     default=256 << 20,
@@ -118,6 +125,7 @@ def land_kafka(  # noqa: PLR0917 - click passes options by name
     flush_bytes: int,
     flush_records: int,
     flush_seconds: float,
+    timeout: float,
     max_buffer: int,
     start: int,
     continue_chain: bool,
@@ -150,7 +158,7 @@ def land_kafka(  # noqa: PLR0917 - click passes options by name
         store = store_at(landing, s3, give_up_after=_S3_SECONDS)
         opened = Landing.open(store, compression)
         group = group or _group(opened)
-        place = bootstrap, kafka_config, group
+        place = bootstrap, kafka_config, group, timeout
         _land(opened, names, place, rules, flush, max_buffer=max_buffer, follow=follow)
 
 
@@ -179,7 +187,7 @@ def _group(landing: "Landing") -> str:
 def _land(
     landing: "Landing",
     names: list[str],
-    place: tuple[str, Path | None, str],
+    place: tuple[str, Path | None, str, float],
     rules: "Rules",
     flush: "Flush",
     *,
@@ -192,11 +200,11 @@ def _land(
     from ingestion.lander import Lander
     from ingestion.topics import kafka_admin, kafka_settings
 
-    bootstrap, config, group = place
+    bootstrap, config, group, timeout = place
     admin = kafka_admin(bootstrap, config)
     settings = kafka_settings(config) if config else {}
     consumer = kafka_consumer(bootstrap, group, settings)
-    with closing(KafkaReader(consumer, admin, names, shared=follow)) as reader:
+    with closing(KafkaReader(consumer, admin, names, follow, timeout)) as reader:
         lander = Lander(
             landing,
             reader,

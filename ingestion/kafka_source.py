@@ -19,7 +19,6 @@ from ingestion.lander import Batch, Bounds, Log, Record
 from ingestion.stores import Partition
 from ingestion.topics import explain_kafka
 
-_SECONDS: Final = 30.0
 _BATCH: Final = 5_000
 _SETTINGS: Final = {
     "auto.offset.reset": "error",
@@ -74,6 +73,7 @@ class KafkaReader:
     admin: AdminClient
     topics: Sequence[str]
     shared: bool = False
+    timeout: float = 30.0
     _opened: Opened = lambda *_: 0
     _dropped: Dropped = lambda _: None
     _failure: IngestError | None = None
@@ -171,7 +171,7 @@ class KafkaReader:
     def numbers(self, topic: str) -> list[int]:
         """Return the numbers of a topic's partitions."""
         try:
-            found = self.admin.list_topics(topic, timeout=_SECONDS).topics[topic]
+            found = self.admin.list_topics(topic, timeout=self.timeout).topics[topic]
         except KafkaException as error:
             raise explain_kafka(error, f"look at the topic {topic}") from error
         if found.error is not None:
@@ -182,12 +182,12 @@ class KafkaReader:
     def identity(self, topic: str) -> str:
         """Return `kafka:<cluster id>:<topic id>`, asked of the brokers now."""
         try:
-            cluster = self.admin.describe_cluster(request_timeout=_SECONDS)
+            cluster = self.admin.describe_cluster(request_timeout=self.timeout)
             futures = self.admin.describe_topics(
-                TopicCollection([topic]), request_timeout=_SECONDS
+                TopicCollection([topic]), request_timeout=self.timeout
             )
-            found = futures[topic].result(_SECONDS)
-            return f"kafka:{cluster.result(_SECONDS).cluster_id}:{found.topic_id}"
+            found = futures[topic].result(self.timeout)
+            return f"kafka:{cluster.result(self.timeout).cluster_id}:{found.topic_id}"
         except KafkaException as error:
             raise explain_kafka(error, f"look at the topic {topic}") from error
 
@@ -222,7 +222,9 @@ class KafkaLog:
         """Return the log start and the high watermark, asked of the brokers now."""
         place = TopicPartition(self.partition.topic, self.partition.number)
         try:
-            found = self.reader.consumer.get_watermark_offsets(place, timeout=_SECONDS)
+            found = self.reader.consumer.get_watermark_offsets(
+                place, timeout=self.reader.timeout
+            )
         except KafkaException as error:
             raise explain_kafka(error, f"look at {self.partition}") from error
         return Bounds(*found)

@@ -1,16 +1,22 @@
 """`ingest land kafka` on a real broker: what is landed is what was produced, once."""
 
 import json
+import random
+import signal
+import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import kafka_broker
 import pytest
 from click.testing import CliRunner, Result
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 from kafka_broker import Broker
-from processes import require
+from processes import free_port, require
 
 from ingestion.cli import main
 from ingestion.landing import Chain, Landing, Link
@@ -80,3 +86,241 @@ def test_what_is_produced_is_landed_once_in_order(
     lengths = [x["records"] for x in told if x["event"] == "link"]
     assert sorted(lengths) == [30, 500, 1000, 1000]
     assert told[-1]["partitions"]["a.pin/0"] == {"links": 3, "records": 2500, "dead": 0}
+
+
+def test_a_run_goes_on_where_the_last_one_ended(broker: Broker, tmp_path: Path) -> None:
+    broker.create_topics("b.pin")
+    all_values = values(0, 60)
+    for start in (0, 20, 40):
+        produce(broker, "b.pin", all_values[start : start + 20])
+        assert land(broker, "b.pin", tmp_path).exit_code == 0
+    assert land(broker, "b.pin", tmp_path).exit_code == 0
+    assert landed(tmp_path, "b.pin") == all_values
+    assert [link.start for link in links(tmp_path, "b.pin")] == [0, 20, 40]
+
+
+def test_aborted_transactions_and_markers_are_gaps(
+    broker: Broker, tmp_path: Path
+) -> None:
+    broker.create_topics("c.pin")
+    producer = Producer(
+        {"bootstrap.servers": broker.bootstrap, "transactional.id": "landing-test"}
+    )
+    producer.init_transactions(30)
+    committed = []
+    for n in range(6):
+        producer.begin_transaction()
+        for value in values(n * 10, 10):
+            producer.produce("c.pin", value)
+        assert producer.flush(30) == 0
+        if n % 2:
+            producer.abort_transaction(30)
+        else:
+            producer.commit_transaction(30)
+            committed += values(n * 10, 10)
+        assert land(broker, "c.pin", tmp_path, "--flush-records", 7).exit_code == 0
+    assert landed(tmp_path, "c.pin") == committed
+    chain = links(tmp_path, "c.pin")
+    assert sum(link.gaps for link in chain) == 24
+    assert chain[-1].next == 54
+
+
+def test_what_cannot_be_a_line_is_set_aside(broker: Broker, tmp_path: Path) -> None:
+    broker.create_topics("d.pin")
+    produce(broker, "d.pin", [b"1", None, b"\xff", b'{"a":\n1}', b"a\nb", b"2"])
+    assert land(broker, "d.pin", tmp_path).exit_code == 3
+    assert landed(tmp_path, "d.pin") == [b"1", b'{"a": 1}', b"2"]
+    folder = tmp_path / "_dead_letter/d.pin/partition=0"
+    letters = [json.loads(path.read_bytes()) for path in sorted(folder.iterdir())]
+    assert [(x["offset"], x["reason"]) for x in letters] == [
+        (1, "null_value"),
+        (2, "not_utf8"),
+        (4, "newline"),
+    ]
+    assert links(tmp_path, "d.pin")[0].dead == 3
+
+
+def test_a_topic_made_anew_is_not_mixed_with_the_old_one(
+    broker: Broker, tmp_path: Path
+) -> None:
+    broker.create_topics("e.pin")
+    produce(broker, "e.pin", values(0, 3))
+    assert land(broker, "e.pin", tmp_path).exit_code == 0
+    broker.delete_topics("e.pin")
+    wait_until(lambda: land(broker, "e.pin", tmp_path / "none").exit_code == 1)
+    broker.create_topics("e.pin")
+    produce(broker, "e.pin", values(10, 5))
+    stopped = land(broker, "e.pin", tmp_path)
+    assert stopped.exit_code == 1
+    assert "its offsets count something else" in stopped.stderr
+    assert land(broker, "e.pin", tmp_path, "--continue-chain").exit_code == 0
+    assert land(broker, "e.pin", tmp_path).exit_code == 0
+    assert landed(tmp_path, "e.pin") == values(0, 3) + values(10, 5)
+
+
+def test_expired_records_stop_a_run_and_are_counted_when_accepted(
+    broker: Broker, tmp_path: Path
+) -> None:
+    broker.create_topics("f.pin")
+    produce(broker, "f.pin", values(0, 10))
+    delete_before(broker, "f.pin", 4)
+    assert land(broker, "f.pin", tmp_path).exit_code == 0
+    produce(broker, "f.pin", values(10, 10))
+    delete_before(broker, "f.pin", 13)
+    stopped = land(broker, "f.pin", tmp_path)
+    assert stopped.exit_code == 1
+    assert "3 records of f.pin partition 0 from offset 10" in stopped.stderr
+    assert land(broker, "f.pin", tmp_path, "--accept-expired").exit_code == 0
+    assert landed(tmp_path, "f.pin") == values(4, 6) + values(13, 7)
+    counts = [(link.before_start, link.expired) for link in links(tmp_path, "f.pin")]
+    assert counts == [(4, 0), (0, 3)]
+
+
+def delete_before(broker: Broker, topic: str, offset: int) -> None:
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+    for future in admin.delete_records([TopicPartition(topic, 0, offset)]).values():
+        future.result(30)
+
+
+def test_what_is_not_there_is_one_sentence(broker: Broker, tmp_path: Path) -> None:
+    unknown = land(broker, "nobody.pin", tmp_path)
+    assert unknown.exit_code == 1
+    assert "Cannot look at the topic nobody.pin" in unknown.stderr
+    (tmp_path / "other/topics/u.pin/partition=0").mkdir(parents=True)
+    wrong = land(broker, "a.pin", tmp_path / "other")
+    assert wrong.exit_code == 1
+    assert "was written by something else" in wrong.stderr
+
+
+def test_brokers_that_do_not_answer_may_pass(tmp_path: Path) -> None:
+    nowhere = f"127.0.0.1:{free_port()}"
+    options = ("--topics", "a.pin", "--landing", str(tmp_path), "--timeout", "1")
+    result = CliRunner().invoke(
+        main, ["land", "kafka", "--bootstrap", nowhere, *options]
+    )
+    assert result.exit_code == 4
+    assert "See that the brokers run and --bootstrap is right" in result.stderr
+
+
+# --- processes ---------------------------------------------------------------------
+
+
+@contextmanager
+def following(
+    broker: Broker, topic: str, landing: Path, *more: object
+) -> Iterator[subprocess.Popen[bytes]]:
+    command = [str(INGEST), *words(broker, topic, landing, "--follow", *more)]
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 90
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def read_by(broker: Broker, group: str, topic: str) -> int:
+    """Return the offset that a lander committed for whoever watches its lag."""
+    with broker.consumer(**{"group.id": group}) as consumer:
+        (place,) = consumer.committed([TopicPartition(topic, 0)], timeout=30)
+    return place.offset
+
+
+def test_sigterm_lands_what_waits_and_exits_0(broker: Broker, tmp_path: Path) -> None:
+    broker.create_topics("g.pin")
+    produce(broker, "g.pin", values(0, 5))
+    options = ("--group", "watched", "--flush-records", 5)
+    with following(broker, "g.pin", tmp_path, *options) as process:
+        wait_until(lambda: read_by(broker, "watched", "g.pin") == 5)
+        produce(broker, "g.pin", values(5, 3))
+        time.sleep(2)  # nothing shows that they are buffered
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(25) == 0, process.stderr and process.stderr.read()
+    assert landed(tmp_path, "g.pin") == values(0, 8)
+
+
+def test_landers_share_partitions_out_and_take_over(
+    broker: Broker, tmp_path: Path
+) -> None:
+    broker.create_topics("h.pin", partitions=2)
+    options = ("--flush-seconds", 0.1)
+    with following(broker, "h.pin", tmp_path, *options) as first:
+        produce(broker, "h.pin", values(0, 50))
+        wait_until((tmp_path / "topics").exists)
+        with following(broker, "h.pin", tmp_path, *options) as second:
+            for n in range(1, 10):
+                produce(broker, "h.pin", values(n * 50, 50), partition=n % 2)
+                time.sleep(0.3)
+            first.send_signal(signal.SIGTERM)
+            assert first.wait(25) == 0
+            produce(broker, "h.pin", values(500, 50))
+            wait_until(lambda: lines_in(tmp_path, "h.pin") == 550)
+            second.send_signal(signal.SIGTERM)
+            assert second.wait(25) == 0
+    even = [v for n in (0, 2, 4, 6, 8, 10) for v in values(n * 50, 50)]
+    assert landed(tmp_path, "h.pin") == even
+    assert links(tmp_path, "h.pin")[0].start == 0
+
+
+def lines_in(landing: Path, topic: str) -> int:
+    files = (landing / "topics" / topic).glob("*/*.json")
+    return sum(path.read_bytes().count(b"\n") for path in files)
+
+
+ROUNDS = 10
+
+
+def test_three_landers_on_one_partition_under_kill_9_land_each_record_once(
+    broker: Broker, tmp_path: Path
+) -> None:
+    """Each has a group of its own, so all three are given the partition."""
+    dice = random.Random()  # noqa: S311 - what is killed is no secret
+    broker.create_topics("k.pin")
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(number: int) -> subprocess.Popen[bytes]:
+        options = ("--flush-records", 20, "--flush-seconds", 0.1)
+        more = words(broker, "k.pin", tmp_path, "--follow", *options)
+        command = [str(INGEST), *more, "--group", f"k{number}"]
+        return subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+    produced: list[bytes] = []
+    try:
+        running = [start(n) for n in range(3)]
+        wait_until(lambda: produce_more(broker, produced, tmp_path) > 0)
+        for n in range(ROUNDS):
+            at, sleeper = dice.sample(range(3), 2)
+            running[sleeper].send_signal(signal.SIGSTOP)
+            end = time.monotonic() + dice.uniform(0.2, 1.5)
+            while time.monotonic() < end:
+                produce_more(broker, produced, tmp_path)
+            running[at].kill()
+            running[at].wait()
+            running[sleeper].send_signal(signal.SIGCONT)
+            running[at] = start(3 + n)
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+    assert land(broker, "k.pin", tmp_path).exit_code == 0
+    assert landed(tmp_path, "k.pin") == produced
+    chain = links(tmp_path, "k.pin")
+    assert len({link.writer for link in chain}) > 3
+
+
+def produce_more(broker: Broker, produced: list[bytes], landing: Path) -> int:
+    """Produce some records; return how many lines are landed already."""
+    some = values(len(produced), 37)
+    produce(broker, "k.pin", some)
+    produced += some
+    time.sleep(0.05)
+    return lines_in(landing, "k.pin")
