@@ -215,6 +215,9 @@ class Cluster:
         for name, pid in reversed(list(self.processes.items())):
             self._end(name, pid)
             del self.processes[name]
+        for child in self._children.values():
+            child.wait(STOP_SECONDS)
+        self._children.clear()
         shutil.rmtree(self.folder / "scratch", ignore_errors=True)
         self.state.unlink(missing_ok=True)
 
