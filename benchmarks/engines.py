@@ -122,6 +122,7 @@ def notebook(bench: Bench, result: Result) -> None:
     done = subprocess.run(
         [sys.executable, str(program), str(bench.landing)],
         check=True,
+        cwd=bench.folder,
         stdout=subprocess.PIPE,
         text=True,
     )

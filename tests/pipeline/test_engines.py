@@ -178,8 +178,12 @@ def test_nothing_is_said_that_nobody_asked_for(built: Built) -> None:
     assert [name for name in left_behind if (ROOT / name).exists()] == []
 
 
-@pytest.mark.parametrize("built", ["databricks"], indirect=True)
-def test_names_are_masked_on_databricks_when_a_group_is_named(built: Built) -> None:
+def test_names_are_masked_on_databricks_alone(
+    built: Built, request: pytest.FixtureRequest
+) -> None:
+    if "databricks" not in request.node.callspec.id:
+        assert built.passed == ()
+        return
     column = "alter table `main`.`on_databricks`.`dim_users` alter column first_name"
     said = " ".join(" ".join(built.passed).split())
 
