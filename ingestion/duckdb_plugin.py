@@ -5,13 +5,19 @@ import os
 import re
 import zlib
 from collections.abc import Iterator
-from typing import Any
+from importlib import resources
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 import duckdb
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt_common.exceptions import DbtRuntimeError
 from duckdb import DuckDBPyConnection
+
+from ingestion.errors import StopError
+
+_S3_SECONDS: Final = 120.0
 
 
 def gunzip(content: bytes, file_path: str) -> bytes:
@@ -48,10 +54,26 @@ def landed_paths(root: str, folder: str, pattern: str) -> list[str]:
 
     `pattern` is for the path below `root`, `<folder>/<topic>/partition=<p>/<file>`; no
     such folder is no files. DuckDB's `glob` finds the same, takes far longer where the
-    files are many, and cannot stand in `read_blob` when it finds nothing.
+    files are many, and cannot stand in `read_blob` when it finds nothing. In S3 it
+    raises what `ingestion.s3_calls` does.
     """
     matches = re.compile(pattern).search
-    return sorted(f"{root}/{path}" for path in _paths(root, folder, 3) if matches(path))
+    in_s3 = root.startswith("s3://")
+    paths = _keys(root, folder) if in_s3 else _paths(root, folder, 3)
+    return sorted(f"{root}/{path}" for path in paths if matches(path))
+
+
+def _keys(root: str, folder: str) -> Iterator[str]:
+    from ingestion.s3_calls import (  # noqa: PLC0415 - half a second, for S3 alone
+        Patience,
+        Place,
+        S3Calls,
+        make_client,
+    )
+
+    calls = S3Calls(make_client(), Place.parse(root), Patience(_S3_SECONDS))
+    for page in calls.pages(f"{folder}/"):
+        yield from page.names
 
 
 def _paths(root: str, folder: str, depth: int) -> Iterator[str]:
@@ -66,6 +88,50 @@ def _paths(root: str, folder: str, depth: int) -> Iterator[str]:
             yield from _paths(root, path, depth - 1)
         else:
             yield path
+
+
+def s3_secret() -> dict[str, str]:
+    """Return the parameters of a DuckDB secret for what `ingest` would use.
+
+    Credentials come from AWS's chain, endpoint and region from its usual variables.
+    They are those of this moment: a build must end before temporary ones expire.
+    Raises `StopError` where there are none.
+    """
+    import boto3  # noqa: PLC0415 - half a second, for S3 alone
+
+    from ingestion.s3_calls import make_client  # noqa: PLC0415
+
+    client, found = make_client(), boto3.Session().get_credentials()
+    if found is None:
+        raise StopError(
+            "There are no AWS credentials: set AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, then build again."
+        )
+    keys = found.get_frozen_credentials()
+    region = client.meta.region_name
+    secret = {
+        "key_id": keys.access_key or "",
+        "secret": keys.secret_key or "",
+        "session_token": keys.token or "",
+        "region": "us-east-1" if region == "aws-global" else region,
+    }
+    endpoint = urlsplit(client.meta.endpoint_url)
+    if not re.search(r"[.]amazonaws[.]com([.]cn)?$", endpoint.hostname or ""):
+        secret["endpoint"] = endpoint.netloc + endpoint.path.rstrip("/")
+        secret["url_style"] = "path"
+        secret["use_ssl"] = str(endpoint.scheme == "https").lower()
+    return {name: value for name, value in secret.items() if value}
+
+
+def read_s3(connection: DuckDBPyConnection) -> None:
+    """Let a connection read `s3://`, with the extension that was installed with it."""
+    files = resources.files("duckdb_extension_httpfs") / "extensions"
+    with resources.as_file(files) as folder:
+        (extension,) = folder.glob(f"v{duckdb.__version__}/httpfs.duckdb_extension")
+        connection.load_extension(str(extension))
+    secret = s3_secret()
+    names = ", ".join(f"{name} ${name}" for name in secret)
+    connection.execute(f"create or replace secret (type s3, {names})", secret)
 
 
 class Plugin(BasePlugin):
@@ -92,6 +158,11 @@ class Plugin(BasePlugin):
 
     def configure_connection(self, conn: DuckDBPyConnection) -> None:
         """Register the functions; called once by dbt-duckdb for each database."""
+        if os.environ.get("LANDING", "").startswith("s3://"):
+            try:
+                read_s3(conn)
+            except StopError as error:
+                raise DbtRuntimeError(str(error)) from error
         conn.create_function("gunzip", gunzip, ["BLOB", "VARCHAR"], "BLOB")
         conn.create_function("decode_lossy", decode_lossy, ["BLOB"], "VARCHAR")
         conn.create_function(

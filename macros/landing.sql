@@ -48,9 +48,10 @@
 
 {# An array of the full paths of all files of a record type (DuckDB). #}
 {% macro landed_paths(record_type) -%}
-    {%- if '://' in landing_root() -%}
+    {%- if '://' in landing_root() and not landing_root().startswith('s3://') -%}
         {{ exceptions.raise_compiler_error(
-            "LANDING is " ~ landing_root() ~ ": on DuckDB it is a folder"
+            "LANDING is " ~ landing_root() ~ ": on DuckDB it is a folder or"
+            ~ " s3://bucket/prefix"
         ) }}
     {%- endif -%}
     landed_paths(
