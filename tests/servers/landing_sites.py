@@ -66,6 +66,10 @@ class Prefix:
         self.server = server
         self.place = Place(BUCKET, f"test/{uuid.uuid4().hex}")
 
+    def beside(self) -> "Prefix":
+        """Return another prefix."""
+        return Prefix(self.server)
+
     def store(self) -> S3Store:
         return S3Store(S3Calls(make_client(), self.place, Patience(10)))
 
