@@ -203,7 +203,8 @@ class Patience:
             self._say(f"Cannot {doing}: {reason}. Trying again.")
         longest = _FIRST_PAUSE_SECONDS * 2 ** min(self._failures, 8)
         self._failures += 1
-        self._sleep(self._random.uniform(0, min(longest, _LONGEST_PAUSE_SECONDS)))
+        pause = self._random.uniform(0, min(longest, _LONGEST_PAUSE_SECONDS))
+        self._sleep(min(pause, self._since + limit - now))
 
     def answered(self) -> None:
         """Note that S3 answers."""

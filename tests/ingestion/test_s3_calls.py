@@ -1,5 +1,7 @@
 """The calls to S3 without a server: what is asked again, what stops, and the words."""
 
+import os
+import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
@@ -7,6 +9,7 @@ import pytest
 from botocore import exceptions as aws
 from botocore.parsers import ResponseParserError
 
+from ingestion.cli_shared import Interrupts
 from ingestion.errors import InterruptError, RetryError, StopError
 from ingestion.s3_calls import Patience, Place, S3Calls, make_client
 from ingestion.s3_store import S3Store
@@ -206,6 +209,14 @@ def test_who_asks_the_run_to_end_is_heard_during_an_outage() -> None:
 
     with pytest.raises(InterruptError):
         calls_of(FakeS3(RESET), Patience(sleep=interrupted)).put_once("a", b"", {})
+
+
+def test_a_sleep_ends_soon_after_the_signal_that_ends_the_run() -> None:
+    interrupts = Interrupts()
+    with interrupts.catching():
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(InterruptError):
+            interrupts.sleep(3600)
 
 
 @pytest.mark.parametrize(
