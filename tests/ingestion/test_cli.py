@@ -164,6 +164,7 @@ def test_an_error_is_one_sentence_and_nothing_is_landed(
     [
         (("--user-id", "a/b"), "no topic name"),
         (("--landing", "https://bucket/raw"), "takes s3://bucket/prefix"),
+        (("--landing", "s3://b1b", "--s3-endpoint", "nonsense"), "or endpoint, then"),
         (("--order", "emulator"), "--bound 2"),
         (("--source", "nowhere"), "There is no folder nowhere"),
     ],
