@@ -221,7 +221,7 @@ def _land(
             _summarise(lander, time.monotonic() - started)
             if not follow:
                 interrupts.check()
-    if any(found.dead for found in lander.totals.values()):
+    if not follow and any(found.dead for found in lander.totals.values()):
         click.get_current_context().exit(SET_ASIDE_EXIT_CODE)
 
 

@@ -316,7 +316,12 @@ class PartitionLander:
             return 0, True
         if end.source == self._source:
             return end.base, False
-        if end.source != DIRECT and end.next == self._continued:
+        if end.source == DIRECT:
+            raise StopError(
+                f"{self._chain.partition} was landed from {DIRECT} by `ingest emit "
+                "landing`: a lander cannot share its chain. Use another landing."
+            )
+        if end.next == self._continued:
             return end.next, True
         raise StopError(
             f"{self._chain.partition} was landed from {end.source}, and this is "
@@ -420,9 +425,9 @@ class PartitionLander:
         self.flush("poison")
         raise StopError(
             f"Too many records of {self._chain.partition} cannot be landed, the last "
-            f"at offset {letter.record.offset}: {letter.reason}, key "
-            f"{letter.record.key!r}. All good ones before are landed. See whether this "
-            "is the right topic; --accept-dead-letters sets them aside and goes on."
+            f"at offset {letter.record.offset}: {letter.reason}. All good ones before "
+            "are landed. See whether this is the right topic; --accept-dead-letters "
+            "sets them aside and goes on."
         )
 
     # --- links ---------------------------------------------------------------------
