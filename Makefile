@@ -118,7 +118,7 @@ test: check .servers/ministack.done ## Lint, all tests, dbt build, end to end
 	@rm -f .coverage
 	@for suite in ingestion emit land; do start=$$SECONDS; \
 		coverage run --append -m pytest --durations=5 tests/$$suite && \
-		echo "tests/$$suite: $$((SECONDS - start)) s"; done
+		echo "tests/$$suite: $$((SECONDS - start)) s" || exit 1; done
 	@coverage report --skip-covered --fail-under=$(COVERAGE)
 	@start=$$SECONDS; pytest --durations=5 tests/pipeline && \
 		echo "tests/pipeline: $$((SECONDS - start)) s"
