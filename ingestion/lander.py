@@ -251,8 +251,12 @@ class PartitionLander:
         *,
         clock: Clock,
         tell: Tell,
+        source: str | None = None,
     ) -> None:
-        """Stand at the end of a fresh chain; `StopError` where it is another's."""
+        """Stand at the end of a fresh chain; `StopError` where it is another's.
+
+        `source` is what the log was when this run had it before.
+        """
         self.conflicts = 0
         self.caught_up = False
         self._chain = chain
@@ -262,7 +266,7 @@ class PartitionLander:
         self._clock = clock
         self._tell = tell
         self._writer = uuid.uuid4().hex
-        self._source = log.identity()
+        self.source = source or log.identity()
         self._continued = self._other_end() if rules.continue_chain else None
         self.resume()
         self.goal = log.bounds().high
@@ -287,7 +291,7 @@ class PartitionLander:
     def _other_end(self) -> int | None:
         """Return where the chain of another source ends, if it is one."""
         end = self._chain.end
-        return None if end is None or end.source == self._source else end.next
+        return None if end is None or end.source == self.source else end.next
 
     def resume(self) -> None:
         """Stand at the chain's end with nothing buffered."""
@@ -314,7 +318,7 @@ class PartitionLander:
         end = self._chain.end
         if end is None:
             return 0, True
-        if end.source == self._source:
+        if end.source == self.source:
             return end.base, False
         if end.source == DIRECT:
             raise StopError(
@@ -325,15 +329,15 @@ class PartitionLander:
             return end.next, True
         raise StopError(
             f"{self._chain.partition} was landed from {end.source}, and this is "
-            f"{self._source}: its offsets count something else. Use another landing, "
+            f"{self.source}: its offsets count something else. Use another landing, "
             "or say --continue-chain to go on behind what is there."
         )
 
     def _require_same_source(self) -> None:
         now = self._log.identity()
-        if now != self._source:
+        if now != self.source:
             raise StopError(
-                f"{self._chain.partition} was {self._source} and is {now} now: it was "
+                f"{self._chain.partition} was {self.source} and is {now} now: it was "
                 "made anew. Use another landing, or say --continue-chain to go on "
                 "behind what is there."
             )
@@ -470,7 +474,7 @@ class PartitionLander:
         partition = self._chain.partition
         for letter in self._buffer.letters:
             name = partition.object_name(letter.position, ".json")
-            body = letter.body(partition, self._source)
+            body = letter.body(partition, self.source)
             name = name.replace("topics/", "_dead_letter/", 1)
             self._chain.landing.store.create_once(name, body)
 
@@ -478,7 +482,7 @@ class PartitionLander:
         buffer = self._buffer
         return Link(
             start=self._chain.next,
-            source=self._source,
+            source=self.source,
             writer=self._writer,
             base=self._base,
             first=buffer.first,
@@ -517,6 +521,7 @@ class Lander:
     waiting: Callable[[str, float], None] = lambda *_: None
     partitions: dict[Partition, PartitionLander] = field(default_factory=dict)
     totals: dict[Partition, Total] = field(default_factory=dict)
+    sources: dict[Partition, str] = field(default_factory=dict)
     shaken: bool = False
 
     def run(self, interrupted: Callable[[], bool] = lambda: False) -> None:
@@ -570,7 +575,9 @@ class Lander:
             self.flush,
             clock=self.clock,
             tell=self._count,
+            source=self.sources.get(partition),
         )
+        self.sources[partition] = lander.source
         self.partitions[partition] = lander
         return lander.offset
 

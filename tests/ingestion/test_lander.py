@@ -366,6 +366,18 @@ def test_a_topic_made_anew_while_it_is_landed_stops_before_the_next_link() -> No
     assert store.links == {}
 
 
+def test_a_topic_made_anew_stops_when_its_partition_is_given_again() -> None:
+    """Continuing a chain was allowed for the topic that was there at the start."""
+    store, topic = MemoryStore(), Topic(numbered(0, 1))
+    running = lander(store, topic, Rules(continue_chain=True), follow=True)
+    running._start()  # noqa: SLF001
+    running.step()
+    running._flush_all("shutdown")  # noqa: SLF001
+    topic.name = "kafka:c:other"
+    with pytest.raises(StopError, match="is kafka:c:other now"):
+        running._start()  # noqa: SLF001
+
+
 def test_a_chain_of_an_emitter_is_never_continued() -> None:
     store = MemoryStore()
     one = Link(start=0, source="direct", writer="w", next=1, gaps=1, sha256="")
