@@ -68,7 +68,7 @@ class Bench:
         }
 
     def _user(self) -> str:
-        name = f"bench{next(self._numbers)}"
+        name = f"bench-{self._source.name}-{next(self._numbers)}"
         self._broker.create_topics(*(f"{name}.{kind}" for kind in self._records))
         return name
 

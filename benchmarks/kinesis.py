@@ -52,7 +52,12 @@ class Answers(BaseHTTPRequestHandler):
                 "Records": [entry] * count,
             }
         else:
-            answer = {"StreamDescriptionSummary": {"StreamStatus": "ACTIVE"}}
+            summary = {
+                "StreamStatus": "ACTIVE",
+                "StreamARN": "arn:aws:kinesis:us-east-1:000000000000:stream/bench",
+                "StreamCreationTimestamp": 0,
+            }
+            answer = {"StreamDescriptionSummary": summary}
         said = json.dumps(answer).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/x-amz-json-1.1")
