@@ -42,6 +42,9 @@ PASSED = re.compile(
 )
 """Statements of Unity Catalog that Spark does not have."""
 
+REPLACED = re.compile(r"\s*(create\s+or\s+replace\s+view|drop)\b", re.IGNORECASE)
+"""Statements after which a relation is another one or none; see `Session.catalog`."""
+
 TYPES = {
     "BIGINT_TYPE": "LONG",
     "SMALLINT_TYPE": "SHORT",
@@ -88,10 +91,16 @@ Answer = tuple[list[dict[str, Any]], Rows]
 
 
 class Session:
-    """One session of the API, which is one of the Thrift server."""
+    """One session of the API, which is one of the Thrift server.
 
-    def __init__(self, thrift_port: int) -> None:
+    Unity Catalog replaces a view at once. Spark drops it and makes it anew, and a list
+    of relations fails if one of them is gone before it is described: `catalog` is a
+    lock of all sessions that has either wait for the other.
+    """
+
+    def __init__(self, thrift_port: int, catalog: threading.Lock) -> None:
         """Connect; in ANSI mode, as a SQL warehouse is."""
+        self.catalog = catalog
         self.connection = hive.connect(
             "127.0.0.1",
             thrift_port,
@@ -110,9 +119,14 @@ class Session:
             re.IGNORECASE,
         )
         if described:
-            return self.describe(described[1])
+            with self.catalog:
+                return self.describe(described[1])
         statement = with_files(self.with_information(statement))
-        return self.run(self.without_catalog(statement))
+        statement = self.without_catalog(statement)
+        if not REPLACED.match(statement):
+            return self.run(statement)
+        with self.catalog:
+            return self.run(statement)
 
     def run(self, statement: str) -> Answer:
         """Run a statement as it is."""
@@ -152,8 +166,14 @@ class Session:
         rows: list[dict[str, str]] = []
         if view in {"tables", "columns", "views"}:
             schemas = re.findall(r"(?i)table_schema\W+(?:=|in)\W+(\w+)", statement)
+            asked = re.findall(r"(?i)\btable_name\s*=\s*'(\w+)'", statement)
             for schema in dict.fromkeys(schemas):
-                rows += self.relations(schema.lower(), with_columns=view == "columns")
+                with self.catalog:
+                    rows += self.relations(
+                        schema.lower(),
+                        "|".join(asked).lower() or "*",
+                        with_columns=view == "columns",
+                    )
         if view == "views":
             rows = [row for row in rows if row["table_type"] == "VIEW"]
         selected = " union all ".join(
@@ -163,12 +183,14 @@ class Session:
         empty = ", ".join(f"cast(null as string) as {name}" for name in names)
         return f"({selected or f'select {empty} where false'})"
 
-    def relations(self, schema: str, *, with_columns: bool) -> list[dict[str, str]]:
-        """Describe the tables and views of a schema, or their columns."""
+    def relations(
+        self, schema: str, names: str, *, with_columns: bool
+    ) -> list[dict[str, str]]:
+        """Describe the tables and views of a schema (`a|b`, `*`), or their columns."""
         found = []
         if not self.run(f"show schemas like '{schema}'")[1]:
             return []
-        _, rows = self.run(f"show table extended in {schema} like '*'")
+        _, rows = self.run(f"show table extended in {schema} like '{names}'")
         for _, name, is_temporary, information in rows:
             if is_temporary == "true":
                 continue
@@ -284,11 +306,12 @@ class Warehouse:
         self.statements: dict[str, Future[Answer]] = {}
         self.pool = ThreadPoolExecutor(max_workers=16)
         self.lock = threading.Lock()
+        self.catalog = threading.Lock()
 
     def open_session(self) -> dict[str, str]:
         """Open one."""
         session_id = str(uuid4())
-        self.sessions[session_id] = Session(self.thrift_port)
+        self.sessions[session_id] = Session(self.thrift_port, self.catalog)
         return {"session_id": session_id}
 
     def close_session(self, session_id: str) -> None:

@@ -1,0 +1,44 @@
+"""The endpoint that stands for Databricks does what Unity Catalog promises."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from databricks_sql import Session, Warehouse
+from spark_cluster import Cluster
+
+REPLACEMENTS = 20
+
+
+def test_a_view_is_in_every_list_while_it_is_replaced(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    warehouse = Warehouse(tmp_path, cluster.thrift_port)
+    lister, replacer = (open_session(warehouse) for _ in range(2))
+    replacer.answer("create schema replaced")
+    replace = "create or replace view `main`.`replaced`.`one` as select 1 as number"
+    replacer.answer(replace)
+    listed = []
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(
+            lambda: [replacer.answer(replace) for _ in range(REPLACEMENTS)]
+        )
+        while not done.done():
+            listed.append(names(lister))
+
+    assert len(done.result()) == REPLACEMENTS
+    assert listed
+    assert [rows for rows in listed if rows != [["one"]]] == []
+
+
+def open_session(warehouse: Warehouse) -> Session:
+    return warehouse.sessions[warehouse.open_session()["session_id"]]
+
+
+def names(session: Session) -> list[list[str]]:
+    """List relations as the adapter does."""
+    _, rows = session.answer(
+        "select table_name from `system`.`information_schema`.`tables` "
+        "where table_schema = 'replaced'"
+    )
+    return rows
