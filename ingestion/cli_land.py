@@ -243,6 +243,10 @@ def _tell(landed: "Landed") -> None:
         bytes=landed.bytes,
         why=landed.why,
         conflicts=landed.conflicts,
+        first_time=link.first_time,
+        last_time=link.last_time,
+        lag_records=landed.lag_records,
+        lag_seconds=landed.lag_seconds,
     )
 
 

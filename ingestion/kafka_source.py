@@ -164,7 +164,17 @@ class KafkaReader:
             place = partition.topic, partition.number
             if place in records or place in ends or place in broken:
                 found = records.get(place, ())
-                yield Batch(partition, found, place in ends, place in broken)
+                end = self._end(partition)
+                yield Batch(partition, found, place in ends, place in broken, end)
+
+    def _end(self, partition: Partition) -> int | None:
+        """Return the high watermark that came with the last answer; asks nobody."""
+        place = TopicPartition(partition.topic, partition.number)
+        try:
+            _, high = self.consumer.get_watermark_offsets(place, cached=True)
+        except KafkaException:
+            return None
+        return high if high >= 0 else None
 
     # --- what is asked of the brokers ----------------------------------------------
 

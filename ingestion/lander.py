@@ -8,8 +8,8 @@ that was first says. So any number of landers may run, sleep, or be killed at an
 import json
 import uuid
 from base64 import b64encode
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final, NamedTuple, Protocol
@@ -52,13 +52,15 @@ class Batch(NamedTuple):
     """What was read of one partition, in order.
 
     `caught_up`: there was nothing behind it. `broken`: the source failed, and what
-    comes next is not known: seek.
+    comes next is not known: seek. `end`: the offset that the next record of the source
+    will get, as last heard; None where the source does not tell.
     """
 
     partition: Partition
     records: Sequence[Record] = ()
     caught_up: bool = False
     broken: bool = False
+    end: int | None = None
 
 
 class Log(Protocol):
@@ -214,16 +216,25 @@ class Buffer:
 
 
 class Landed(NamedTuple):
-    """A link that was committed: of which partition, why now, bytes of its object."""
+    """A link that was committed: of which partition, why now, bytes of its object.
+
+    `lag_records` is what the source has behind it, `lag_seconds` how old its last
+    record was when it was committed; None where that is not known. `reasons` counts
+    its dead letters.
+    """
 
     partition: Partition
     link: Link
     why: str
     bytes: int
     conflicts: int
+    lag_records: int | None = None
+    lag_seconds: float | None = None
+    reasons: Mapping[str, int] = Counter()
 
 
 Tell = Callable[[Landed], None]
+Refused = Callable[[Partition], None]
 
 
 @dataclass(slots=True)
@@ -251,6 +262,7 @@ class PartitionLander:
         *,
         clock: Clock,
         tell: Tell,
+        refused: Refused = lambda _: None,
         source: str | None = None,
     ) -> None:
         """Stand at the end of a fresh chain; `StopError` where it is another's.
@@ -259,12 +271,14 @@ class PartitionLander:
         """
         self.conflicts = 0
         self.caught_up = False
+        self.end: int | None = None
         self._chain = chain
         self._log = log
         self._rules = rules
         self._flush = flush
         self._clock = clock
         self._tell = tell
+        self._refused = refused
         self._writer = uuid.uuid4().hex
         self.source = source or log.identity()
         self._continued = self._other_end() if rules.continue_chain else None
@@ -282,6 +296,27 @@ class PartitionLander:
     def size(self) -> int:
         """The bytes that wait for their link."""
         return self._buffer.bytes
+
+    @property
+    def landed(self) -> int:
+        """The offset behind the last one that is landed."""
+        return self._chain.next - self._base
+
+    @property
+    def lag_records(self) -> int | None:
+        """What the source has and the landing has not, as last heard."""
+        return None if self.end is None else max(self.end - self.landed, 0)
+
+    @property
+    def oldest(self) -> int | None:
+        """The time (epoch milliseconds) of the oldest record that waits to be landed.
+
+        Where it was not read yet, that of the last landed one; None if none waits.
+        """
+        if self._buffer.first_time is not None or not self.lag_records:
+            return self._buffer.first_time
+        end = self._chain.end
+        return None if end is None else end.last_time
 
     @property
     def done(self) -> bool:
@@ -455,13 +490,23 @@ class PartitionLander:
         link = self._link(sha256(body).hexdigest())
         if self._chain.commit(link, body) is not link:
             self.conflicts += 1
+            self._refused(self._chain.partition)
             self.again()
             return False
+        reasons = Counter(letter.reason for letter in self._buffer.letters)
         self._buffer = Buffer(link.next)
         self._log.landed(self.offset)
-        landed = Landed(self._chain.partition, link, why, len(body), self.conflicts)
-        self._tell(landed)
+        self._tell(self._landed(link, why, len(body), reasons))
         return True
+
+    def _landed(
+        self, link: Link, why: str, size: int, reasons: Mapping[str, int]
+    ) -> Landed:
+        age = None
+        if link.last_time is not None:
+            age = max(self._clock.now() - link.last_time / 1000, 0.0)
+        partition, lag = self._chain.partition, self.lag_records
+        return Landed(partition, link, why, size, self.conflicts, lag, age, reasons)
 
     def again(self) -> None:
         """Drop the buffer and read on from where the chain ends."""
@@ -507,7 +552,8 @@ class Lander:
     """Lands the partitions of a source side by side, until it is told to end.
 
     Without `follow` it ends when all that was there at the start is landed. With it,
-    what may pass is waited for and told to `waiting`.
+    what may pass is waited for and told to `waiting`. A refused link is told to
+    `refused`; `turned` is when it last read without an error.
     """
 
     landing: Landing
@@ -518,11 +564,13 @@ class Lander:
     follow: bool = False
     max_buffer: int = 256 << 20
     tell: Tell = lambda _: None
+    refused: Refused = lambda _: None
     waiting: Callable[[str, float], None] = lambda *_: None
     partitions: dict[Partition, PartitionLander] = field(default_factory=dict)
     totals: dict[Partition, Total] = field(default_factory=dict)
     sources: dict[Partition, str] = field(default_factory=dict)
     shaken: bool = False
+    turned: float = 0.0
 
     def run(self, interrupted: Callable[[], bool] = lambda: False) -> None:
         """Land; what is buffered in the end is landed too."""
@@ -554,6 +602,7 @@ class Lander:
         return all(flushed)
 
     def _serve(self, lander: PartitionLander, batch: Batch) -> None:
+        lander.end = batch.end
         if batch.broken:
             lander.again()
             return
@@ -575,6 +624,7 @@ class Lander:
             self.flush,
             clock=self.clock,
             tell=self._count,
+            refused=self.refused,
             source=self.sources.get(partition),
         )
         self.sources[partition] = lander.source
@@ -608,6 +658,7 @@ class Lander:
                 self._sleep(wait, interrupted)
                 wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
             else:
+                self.turned = self.clock.now()
                 return
 
     def _sleep(self, seconds: float, interrupted: Callable[[], bool]) -> None:

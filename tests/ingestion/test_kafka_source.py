@@ -58,6 +58,7 @@ class FakeKafka:
     fail: int | None = None
     calls: list[tuple[object, ...]] = field(default_factory=list)
     callbacks: dict[str, Callable[..., None]] = field(default_factory=dict)
+    heard: tuple[int, int] = (-1001, -1001)
 
     def _answer(self, answer: Any) -> Any:  # noqa: ANN401 - as many as there are calls
         if self.fail is not None:
@@ -88,9 +89,11 @@ class FakeKafka:
         return {"u.pin": self._future(SimpleNamespace(topic_id="T"))}
 
     def get_watermark_offsets(
-        self, place: TopicPartition, timeout: float
+        self, place: TopicPartition, timeout: float = 30.0, cached: bool = False
     ) -> tuple[int, int]:
         assert (place.topic, timeout) == ("u.pin", 30.0)
+        if cached:
+            return self.heard
         found: tuple[int, int] = self._answer((3, 9))
         return found
 
@@ -154,6 +157,18 @@ def test_messages_are_batched_by_partition_and_ends_are_told() -> None:
         Batch(PIN, first, caught_up=True),
         Batch(Partition("u.pin", 1), [Record(41, b"v", None, None)]),
     ]
+
+
+def test_a_batch_says_where_its_partition_ends_if_the_brokers_said_so() -> None:
+    kafka = FakeKafka()
+    reading = reader(kafka)
+    reading.start(opened, ignore)
+    kafka.messages = [FakeMessage(40)]
+    (batch,) = reading.read(0.1)
+    assert batch.end is None
+    kafka.heard = (0, 99)
+    (batch,) = reading.read(0.1)
+    assert batch.end == 99
 
 
 def test_an_error_that_a_seek_may_mend_breaks_the_batch() -> None:

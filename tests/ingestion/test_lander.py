@@ -154,7 +154,7 @@ class MemoryReader:
         taken = offsets[: self.size]
         found = [Record(n, self.topic.records[n], b"k", n * 10) for n in taken]
         self.position = taken[-1] + 1 if taken else self.topic.high
-        return Batch(PIN, found, caught_up=taken == offsets)
+        return Batch(PIN, found, caught_up=taken == offsets, end=self.topic.high)
 
     def identity(self) -> str:
         return self.topic.name
@@ -314,6 +314,33 @@ def test_with_follow_a_link_is_made_at_its_age_and_not_when_caught_up() -> None:
     clock.time = 5.0
     running.step()
     assert store.lines() == [b'{"n": 0}']
+
+
+def test_a_link_is_told_with_its_lag_and_the_reasons_of_its_dead_letters() -> None:
+    told: list[Landed] = []
+    topic = Topic({0: b"a", 1: None, 2: b"\xff", 3: None, 4: b"b", 5: b"c"}, high=7)
+    clock = SteppingClock(100.0)
+    flush = Flush(max_records=2)
+    land(MemoryStore(), topic, tell=told.append, flush=flush, clock=clock)
+    assert [x.lag_records for x in told] == [2, 1]
+    assert [x.lag_seconds for x in told] == [100.0 - 0.04, 100.0 - 0.05]
+    assert [x.reasons for x in told] == [{"null_value": 2, "not_utf8": 1}, {}]
+
+
+def test_the_oldest_record_that_waits_is_known_read_or_not() -> None:
+    store, topic, clock = MemoryStore(), Topic(numbered(3, 4)), SteppingClock()
+    running = lander(store, topic, follow=True, clock=clock, flush=Flush(max_seconds=5))
+    running._start()  # noqa: SLF001 - a run, step by step
+    running.step()
+    running.step()  # a hole behind a seek is believed at the second time
+    assert running.partitions[PIN].oldest == 30
+    clock.time = 5.0
+    running.step()
+    assert running.partitions[PIN].oldest is None
+    topic.high = 9
+    running.step()
+    assert running.partitions[PIN].lag_records == 4
+    assert running.partitions[PIN].oldest == 40
 
 
 def test_what_waits_is_landed_at_the_end_of_a_run() -> None:

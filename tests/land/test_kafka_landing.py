@@ -85,6 +85,9 @@ def test_what_is_produced_is_landed_once_in_order(
     told = [json.loads(line) for line in result.stdout.splitlines()]
     lengths = [x["records"] for x in told if x["event"] == "link"]
     assert sorted(lengths) == [30, 500, 1000, 1000]
+    links_of_0 = [x for x in told if x["event"] == "link" and x["partition"] == 0]
+    assert [x["lag_records"] for x in links_of_0] == [1500, 500, 0]
+    assert 0 <= links_of_0[0]["lag_seconds"] < 600
     assert told[-1]["partitions"]["a.pin/0"] == {"links": 3, "records": 2500, "dead": 0}
 
 
