@@ -27,11 +27,11 @@
     its place; so is everything a run that died in between left behind. `>` is enough
     because a load is one transaction with one `loaded_at`, later than all before.
 #}
-{% macro loaded_since_last_run() -%}
+{% macro loaded_since_last_run(stored='loaded_at') -%}
     {%- if is_incremental() -%}
     where
         loaded_at > (
-            select coalesce(max(loaded_at), timestamp '1970-01-01 00:00:00')
+            select coalesce(max({{ stored }}), timestamp '1970-01-01 00:00:00')
             from {{ this }}
         )
     {%- endif -%}

@@ -7,24 +7,11 @@
 {#
     The order of copies, newest first: decided by what is in the landing alone. No two
     copies lie in one place: a test of the base models refuses two files of one start.
+    Only a base model that was refreshed alone brings the same copy again; the later
+    load of it stays, so that it is not new a second time.
 #}
 {% macro newest_first() -%}
-    topic desc, partition desc, file_start_offset desc, line_number desc
-{%- endmacro %}
-
-{# True where a part lies elsewhere than the post says that was stored with it. #}
-{% macro has_moved(part, stored_post, prefix) -%}
-    {%- for column in place_columns() %}
-    {{ "or " if not loop.first -}}
-    {{ part }}.{{ column }} is distinct from {{ stored_post }}.{{ prefix }}_{{ column }}
-    {%- endfor %}
-{%- endmacro %}
-
-{# The place of a part as columns named for it: `pin_topic`, `pin_partition`, … #}
-{% macro places_of(relation, part) -%}
-    {%- for column in place_columns() %}
-    {{ relation }}.{{ column }} as {{ part }}_{{ column }}{{ "," if not loop.last }}
-    {%- endfor %}
+    topic desc, partition desc, file_start_offset desc, line_number desc, loaded_at desc
 {%- endmacro %}
 
 {# True where two copies are one, that is, lie in the same place. #}

@@ -10,7 +10,17 @@
 {%- endmacro %}
 
 {% macro default__trim_text(text) -%}
-    trim({{ text }}, ' ' || chr(9) || chr(10) || chr(13) || chr(160))
+    {#- `trim` walks through the whole text; its ends tell whether it has to. -#}
+    case
+        when
+            {%- for blank in [32, 9, 10, 13, 160] %}
+            {{ "or " if not loop.first -}}
+            starts_with({{ text }}, chr({{ blank }}))
+            or ends_with({{ text }}, chr({{ blank }}))
+            {%- endfor %}
+            then trim({{ text }}, ' ' || chr(9) || chr(10) || chr(13) || chr(160))
+        else {{ text }}
+    end
 {%- endmacro %}
 
 {% macro spark__trim_text(text) -%}

@@ -60,14 +60,15 @@
 {%- endmacro %}
 
 {% macro default__parse_record(object, record_type) -%}
-    try(from_json(
-        {{ object }},
+    {#- A check before costs less than `try` around. -#}
+    from_json(
+        case when {{ is_json(object) }} then {{ object }} end,
         '{
         {%- for field in record_fields(record_type) -%}
             "{{ field }}": "VARCHAR" {{- ", " if not loop.last -}}
         {%- endfor -%}
         }'
-    ))
+    )
 {%- endmacro %}
 
 {% macro spark__parse_record(object, record_type) -%}

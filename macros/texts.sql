@@ -14,9 +14,17 @@
     case
         when
             {{ text }} <> ''
-            and not regexp_matches(
-                {{ text }},
-                '(^|,)[ \t\n\r\x{A0}]|[ \t\n\r\x{A0}](,|$)|(^|,)(,|$)'
+            and not (
+                {%- for blank in [9, 10, 13, 160] %}
+                contains({{ text }}, chr({{ blank }})) or
+                {%- endfor %}
+                {%- for mark in [' ', ','] %}
+                contains({{ text }}, ',{{ mark }}')
+                or contains({{ text }}, '{{ mark }},')
+                or starts_with({{ text }}, '{{ mark }}')
+                or ends_with({{ text }}, '{{ mark }}')
+                {{ "or" if not loop.last }}
+                {%- endfor %}
             )
             and list_unique(string_split({{ text }}, ','))
             = len(string_split({{ text }}, ','))

@@ -6,7 +6,8 @@ fresh_pins as (
         category,
         poster_name,
         follower_count,
-        {{ distinct_items('tag_list') }} as tags,
+        nullif(coalesce({{ distinct_items('tag_list') }}, ''), tag_list)
+            as rewritten_tags,
         topic,
         partition,
         file_start_offset,

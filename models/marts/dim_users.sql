@@ -12,9 +12,9 @@ age_groups as (
 people as (
     select
         user_id,
-        min(first_name) as first_name,
-        min(last_name) as last_name,
-        min(joined_at) as joined_at,
+        any_value(first_name) as first_name,
+        any_value(last_name) as last_name,
+        any_value(joined_at) as joined_at,
         {{ latest_known('age', 'posted_at', 'post_id') }} as age,
         {{ latest_known('poster_name', 'posted_at', 'post_id') }} as poster_name,
         {{ latest_known('follower_count', 'posted_at', 'post_id') }} as follower_count,

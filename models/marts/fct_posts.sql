@@ -7,34 +7,26 @@
 
 with
 
-{% for part in ['pins', 'geolocations', 'users'] -%}
-newest_{{ part }} as (
-    select * from {{ ref('int_newest_' ~ part) }}
+{% set parts = {'pins': 'pin', 'geolocations': 'geolocation', 'users': 'user'} -%}
+{% for plural in parts -%}
+newest_{{ plural }} as (
+    select * from {{ ref('int_newest_' ~ plural) }}
 ),
 
 {% endfor -%}
 {% if is_incremental() -%}
-stored_posts as (
-    select * from {{ this }}
-),
-
 touched_posts as (
-    {%- for part, prefix in [
-        ('pins', 'pin'), ('geolocations', 'geolocation'), ('users', 'user')
-    ] %}
-    select coalesce(newest_{{ part }}.post_id, stored_posts.post_id) as post_id
-    from newest_{{ part }}
-    full outer join stored_posts
-        on newest_{{ part }}.post_id = stored_posts.post_id
-    where {{ has_moved('newest_' ~ part, 'stored_posts', prefix) }}
+    {%- for plural, part in parts.items() %}
+    select post_id from newest_{{ plural }}
+    {{ loaded_since_last_run(stored=part ~ '_loaded_at') }}
     {{ "union" if not loop.last }}
     {%- endfor %}
 ),
 
 {% endif -%}
-{% for part in ['pins', 'geolocations', 'users'] -%}
-{{ part }} as (
-    select * from newest_{{ part }}
+{% for plural in parts -%}
+{{ plural }} as (
+    select * from newest_{{ plural }}
     {%- if is_incremental() %}
     where post_id in (select touched_posts.post_id from touched_posts)
     {%- endif %}
@@ -58,9 +50,9 @@ posts as (
         pins.post_id is not null as has_pin,
         geolocations.post_id is not null as has_geolocation,
         users.post_id is not null as has_user,
-        {{ places_of('pins', 'pin') }},
-        {{ places_of('geolocations', 'geolocation') }},
-        {{ places_of('users', 'user') }}
+        pins.loaded_at as pin_loaded_at,
+        geolocations.loaded_at as geolocation_loaded_at,
+        users.loaded_at as user_loaded_at
     from pins
     full outer join geolocations
         on pins.post_id = geolocations.post_id

@@ -1,8 +1,21 @@
 with
 
-pins as (
+newest_pins as (
     select * from {{ ref('int_newest_pins') }}
     where category is not null
+),
+
+copies as (
+    select * from {{ ref('stg_pinterest__pins') }}
+),
+
+pins as (
+    select
+        newest_pins.category,
+        coalesce(newest_pins.rewritten_tags, copies.tag_list) as tags
+    from newest_pins
+    inner join copies
+        on {{ is_same_place('newest_pins', 'copies') }}
 ),
 
 post_tags as (
@@ -10,6 +23,7 @@ post_tags as (
         category,
         {{ explode_items('tags') }} as tag
     from pins
+    where tags <> ''
 ),
 
 tag_counts as (

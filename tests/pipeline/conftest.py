@@ -95,12 +95,9 @@ class Pipeline:
             ]
 
     def everything(self) -> dict[str, list[Row]]:
-        """Every table and view, `loaded_at` aside: it tells the runs apart."""
-        columns = "* exclude (loaded_at)"
+        """Every table and view, times of loads aside: they tell the runs apart."""
         return {
-            name: self.rows(
-                name, columns if name.startswith(("base_", "stg_", "int_")) else "*"
-            )
+            name: self.rows(name, "columns(c -> c not like '%loaded_at')")
             for name in self.tables()
             if name != "base_pinterest__dead_letters"
         }

@@ -58,9 +58,9 @@ def test_each_run_heals_what_came_late_or_died_and_agrees_with_a_full_refresh(
 
     # All clocks were ahead until now: this run starts before everything it finds.
     with duckdb.connect(str(pipeline.database)) as connection:
-        for table in pipeline_tables_with_load_times(connection):
+        for table, column in load_times(connection):
             connection.execute(
-                f"update {table} set loaded_at = loaded_at + interval 10 year"
+                f"update {table} set {column} = {column} + interval 10 year"
             )
     pipeline.land("pin", 200, [pin(2, "newest")])
     pipeline.land("geo", 2, [geo(3, "Fiji")])
@@ -78,14 +78,11 @@ def test_each_run_heals_what_came_late_or_died_and_agrees_with_a_full_refresh(
     assert pipeline.everything() == in_runs
 
 
-def pipeline_tables_with_load_times(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    return [
-        name
-        for (name,) in connection.execute(
-            "select table_name from duckdb_columns() join duckdb_tables() "
-            "using (table_name) where column_name = 'loaded_at'"
-        ).fetchall()
-    ]
+def load_times(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
+    return connection.execute(
+        "select table_name, column_name from duckdb_columns() join duckdb_tables() "
+        "using (table_name) where column_name like '%loaded_at'"
+    ).fetchall()
 
 
 def test_files_of_other_sinks_compressed_or_broken_are_read_line_by_line(

@@ -1,6 +1,6 @@
 {{ config(group='pipeline') }}
 {#
-    A post has the place and the values of the newest copy of each part. Values differ
+    A post has the values of the newest copy of each part, and the time of its load. Values differ
     where base was refreshed alone after its files or the code had changed: then rebuild
     all with a full refresh.
 #}
@@ -40,9 +40,7 @@ where
         ('geolocations', 'geolocation', ['country', 'posted_at']),
         ('users', 'user', ['first_name', 'last_name', 'joined_at', 'age']),
     ] %}
-    {%- for column in place_columns() %}
-    or posts.{{ part }}_{{ column }} is distinct from {{ relation }}.{{ column }}
-    {%- endfor %}
+    or posts.{{ part }}_loaded_at is distinct from {{ relation }}.loaded_at
     {%- for column in columns %}
     or posts.{{ column }} is distinct from {{ relation }}.{{ column }}
     {%- endfor %}
