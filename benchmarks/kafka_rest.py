@@ -54,11 +54,12 @@ def timed(work: Callable[[], int]) -> Timing:
 class Bench:
     """Three ways to send the same records to new topics each time."""
 
+    _numbers = count()
+
     def __init__(self, broker: Broker, url: str, source: Path, state: Path) -> None:
         """Prepare the bodies that the bare loop sends."""
         self._broker, self._url = broker, url
         self._source, self._state = source, state
-        self._numbers = count()
         self._records = {
             path.stem: [
                 b'{"key":%d,"value":%b}' % (event_number(path.stem, line), line)

@@ -149,7 +149,7 @@ class Cursor:
         """
         source = f"sources/{self.route.place_name}.json"
         before = self._state.read(source) if not restart else None
-        if before and before.get("fingerprint") != self.route.fingerprint:
+        if before is not None and before.get("fingerprint") != self.route.fingerprint:
             raise StopError(
                 f"The source of {self.route.topic} has changed since it was emitted: "
                 "say --restart to emit all of it again (the newer copy of an event "
@@ -162,7 +162,9 @@ class Cursor:
         return position
 
     def _position(self) -> int:
-        found = self._state.read(self._file) or {"position": 0}
+        found = self._state.read(self._file)
+        if found is None:
+            return 0
         position = found.get("position")
         if not isinstance(position, int) or position < 0:
             raise StopError(

@@ -123,10 +123,11 @@ class LiveBoard(Board):
 
     def show(self, rows: Rows) -> None:
         """Change the table."""
-        self._live.update(self._table(rows()))
+        self._live.update(self.table(rows()))
 
     @staticmethod
-    def _table(rows: Sequence[dict[str, Any]]) -> "Table":
+    def table(rows: Sequence[dict[str, Any]]) -> "Table":
+        """Lay the rows out."""
         from rich.table import Table  # noqa: PLC0415
         from rich.text import Text  # noqa: PLC0415
 

@@ -1,10 +1,12 @@
 """Progress: lines for people and machines, a bar on a terminal."""
 
+import io
 import json
 
 import pytest
+from rich.console import Console
 
-from ingestion.progress import Bar, Lines, choose_progress
+from ingestion.progress import Bar, BoardLines, Lines, LiveBoard, choose_progress
 
 
 def run(progress: Lines | Bar) -> None:
@@ -47,3 +49,35 @@ def test_a_bar_shows_nothing_on_standard_output(
 def test_without_a_terminal_there_are_lines() -> None:
     assert isinstance(choose_progress(json=False), Lines)
     assert isinstance(choose_progress(json=True), Lines)
+
+
+def board_rows() -> list[dict[str, object]]:
+    return [{"topic": "u.pin", "acknowledged": 1500, "of": None, "waiting_for": ""}]
+
+
+def test_a_board_of_lines_says_a_line_for_each_topic(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with BoardLines(json=False, every=0) as board:
+        board.show(board_rows)
+    said = capsys.readouterr().err
+    assert said == "topic u.pin, acknowledged 1,500, of -, waiting for -\n"
+
+
+def test_a_board_of_json_is_one_line_for_all_and_silent_at_first(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with BoardLines(json=True, every=0) as board:
+        board.show(board_rows)
+    with BoardLines(json=True, every=1000) as board:
+        board.show(board_rows)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line) == {"event": "progress", "topics": board_rows()}
+
+
+def test_the_live_table_has_a_row_for_each_topic() -> None:
+    console = Console(record=True, width=100, file=io.StringIO())
+    console.print(LiveBoard.table(board_rows()))
+    text = console.export_text()
+    assert "waiting for" in text
+    assert "1,500" in text
