@@ -9,7 +9,12 @@ from typing import Any
 import duckdb
 from pyhive import hive
 
-INTERNAL = {"loaded_at"}
+INTERNAL = {
+    "loaded_at",
+    "pin_loaded_at",
+    "geolocation_loaded_at",
+    "user_loaded_at",
+}
 """Columns that tell runs apart: they gate work and rank nothing."""
 
 Tables = dict[str, Counter[tuple[tuple[str, object], ...]]]
