@@ -1,9 +1,12 @@
 """The commands `ingest land …`."""
 # ruff: noqa: PLC0415 - `ingest --help` and shell completion stay fast
 
+import re
 import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,16 +14,16 @@ from ingestion.cli_shared import (
     EXIT_CODES,
     SET_ASIDE_EXIT_CODE,
     Interrupts,
-    S3Options,
-    s3_options,
+    LandAsked,
+    land_options,
     store_at,
     told,
 )
 from ingestion.errors import StopError
 
 if TYPE_CHECKING:
-    from ingestion.emitters import Flush
-    from ingestion.lander import Landed, Lander, Rules
+    from ingestion.kinesis_source import KinesisReader, Share
+    from ingestion.lander import Landed, Lander, Reader
     from ingestion.landing import Landing
 
 _S3_SECONDS = 20.0  # then the lander waits itself, and hears when it is asked to end
@@ -28,7 +31,10 @@ _S3_SECONDS = 20.0  # then the lander waits itself, and hears when it is asked t
 
 @click.group()
 def land() -> None:
-    """Land topics as raw JSON, each record exactly once."""
+    """Land topics or streams as raw JSON, each record exactly once."""
+
+
+# --- kafka -------------------------------------------------------------------------
 
 
 @land.command("kafka", epilog=EXIT_CODES)
@@ -40,42 +46,9 @@ def land() -> None:
 )
 @click.option("--user-id", help="Land <user-id>.pin, <user-id>.geo and <user-id>.user,")
 @click.option("--topics", help="or these, separated by commas.")
-@click.option(
-    "--landing",
-    type=click.Path(readable=False),
-    required=True,
-    help="A folder, or s3://bucket/prefix; credentials come from AWS's chain.",
-)
-@s3_options
-@click.option(
-    "--compression",
-    type=click.Choice(["none", "gzip"]),
-    help="Of a new landing, for good; none if not given.",
-)
-@click.option("--follow", is_flag=True, help="Go on until stopped, sharing partitions.")
+@land_options
 @click.option(
     "--group", help="The consumer group of --follow; one of the landing's own if not."
-)
-@click.option(
-    "--flush-bytes",
-    type=click.IntRange(min=1),
-    default=16 << 20,
-    show_default=True,
-    help="Land an object at this size before compression, or",
-)
-@click.option(
-    "--flush-records",
-    type=click.IntRange(min=1),
-    default=10_000,
-    show_default=True,
-    help="at this number of records, or",
-)
-@click.option(
-    "--flush-seconds",
-    type=click.FloatRange(min=0),
-    default=300.0,
-    show_default=True,
-    help="at this age, or when caught up. Small objects make later queries slower.",
 )
 @click.option(
     "--timeout",
@@ -85,60 +58,29 @@ def land() -> None:
     help="Seconds to wait for an answer of the brokers.",
 )
 @click.option(
-    "--max-buffer",
-    type=click.IntRange(min=1),
-    default=256 << 20,
-    show_default=True,
-    help="Bytes of all partitions that may wait for their objects.",
-)
-@click.option(
     "--start",
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
     help="First offset of partitions that are not in the landing yet.",
 )
-@click.option(
-    "--continue-chain",
-    is_flag=True,
-    help="Land a topic that was made anew behind what its name has in the landing.",
-)
-@click.option(
-    "--accept-expired",
-    is_flag=True,
-    help="Count records that expired before they were landed as lost, and go on.",
-)
-@click.option(
-    "--accept-dead-letters",
-    is_flag=True,
-    help="Go on however many records cannot be landed.",
-)
 def land_kafka(  # noqa: PLR0917 - click passes options by name
     bootstrap: str,
     kafka_config: Path | None,
     user_id: str | None,
     topics: str | None,
-    landing: str,
-    compression: str | None,
-    follow: bool,
     group: str | None,
-    flush_bytes: int,
-    flush_records: int,
-    flush_seconds: float,
     timeout: float,
-    max_buffer: int,
     start: int,
-    continue_chain: bool,
-    accept_expired: bool,
-    accept_dead_letters: bool,
-    s3: S3Options,
+    **options: Any,  # noqa: ANN401 - the fields of LandAsked, checked by click
 ) -> None:
     """Land topics of Kafka in a folder or in S3, each record exactly once.
 
     It ends when all that was there at the start is landed; with --follow it goes on
     until it is stopped, which is exit code 0. Run again after anything, a kill or a
-    power cut too, it goes on where the landing ends. Any number may run side by side.
-    Every object is one JSON line on standard output.
+    power cut too, it goes on where the landing ends. Any number may run side by side;
+    with --follow they share partitions. Every object is one JSON line on standard
+    output.
 
     \b
     Examples:
@@ -147,31 +89,43 @@ def land_kafka(  # noqa: PLR0917 - click passes options by name
       ingest land kafka --bootstrap localhost:9092 --topics u.pin,u.geo \\
           --landing data/landing --follow
     """  # noqa: D301
-    from ingestion.emitters import Flush
-    from ingestion.lander import Rules
-    from ingestion.landing import Landing
-
-    flush = Flush(flush_bytes, flush_records, flush_seconds)
-    rules = Rules(continue_chain, accept_expired, accept_dead_letters, start)
-    names = _names(topics, user_id)
-    with told(json=True):
-        store = store_at(landing, s3, give_up_after=_S3_SECONDS)
-        opened = Landing.open(store, compression)
-        group = group or _group(opened)
-        place = bootstrap, kafka_config, group, timeout
-        _land(opened, names, place, rules, flush, max_buffer=max_buffer, follow=follow)
-
-
-def _names(topics: str | None, user_id: str | None) -> list[str]:
     from ingestion.kafka_rest import topic_name
+
+    names = _names("--topics", topics, user_id, topic_name)
+    asked = LandAsked(**options)
+
+    @contextmanager
+    def reader(landing: "Landing") -> "Iterator[Reader]":
+        from contextlib import closing
+
+        from ingestion.kafka_source import KafkaReader, kafka_consumer
+        from ingestion.topics import kafka_admin, kafka_settings
+
+        admin = kafka_admin(bootstrap, kafka_config)
+        settings = kafka_settings(kafka_config) if kafka_config else {}
+        consumer = kafka_consumer(bootstrap, group or _group(landing), settings)
+        with closing(
+            KafkaReader(consumer, admin, names, asked.follow, timeout)
+        ) as found:
+            yield found
+
+    _land(asked, reader, start)
+
+
+def _names(
+    option: str,
+    names: str | None,
+    user_id: str | None,
+    name: Callable[[str, str], str],
+) -> list[str]:
     from ingestion.records import KEY_FIELDS
 
-    if (topics is None) == (user_id is None):
-        raise click.UsageError("Say either --user-id or --topics.")
+    if (names is None) == (user_id is None):
+        raise click.UsageError(f"Say either --user-id or {option}.")
     if user_id is not None:
-        return [topic_name(user_id, record_type) for record_type in KEY_FIELDS]
-    names = [name.strip() for name in (topics or "").split(",")]
-    return list(dict.fromkeys(name for name in names if name))
+        return [name(user_id, record_type) for record_type in KEY_FIELDS]
+    said = [each.strip() for each in (names or "").split(",")]
+    return list(dict.fromkeys(each for each in said if each))
 
 
 def _group(landing: "Landing") -> str:
@@ -184,45 +138,126 @@ def _group(landing: "Landing") -> str:
     return f"ingest-{probe.hex()}"
 
 
-def _land(
-    landing: "Landing",
-    names: list[str],
-    place: tuple[str, Path | None, str, float],
-    rules: "Rules",
-    flush: "Flush",
-    *,
-    max_buffer: int,
-    follow: bool,
+# --- kinesis -----------------------------------------------------------------------
+
+
+@land.command("kinesis", epilog=EXIT_CODES)
+@click.option("--region", help="$AWS_DEFAULT_REGION or the profile's if not given.")
+@click.option(
+    "--user-id",
+    help="Land streaming-<user-id>-pin, streaming-<user-id>-geo and "
+    "streaming-<user-id>-user,",
+)
+@click.option("--streams", help="or these, separated by commas.")
+@land_options
+@click.option(
+    "--shards",
+    metavar="K/N",
+    default="1/1",
+    show_default=True,
+    help="Only the K-th share of all shards, for N landers side by side.",
+)
+def land_kinesis(
+    region: str | None,
+    user_id: str | None,
+    streams: str | None,
+    shards: str,
+    **options: Any,  # noqa: ANN401 - the fields of LandAsked, checked by click
 ) -> None:
-    from contextlib import closing
+    """Land streams of Kinesis in a folder or in S3, each record exactly once.
 
-    from ingestion.kafka_source import KafkaReader, kafka_consumer
-    from ingestion.lander import Lander
-    from ingestion.topics import kafka_admin, kafka_settings
+    It ends when all that was there at the start is landed; with --follow it goes on
+    until it is stopped, which is exit code 0. Run again after anything, a kill or a
+    power cut too, it goes on where the landing ends. Shards are split and merged under
+    it: a child is landed when its parents are. Every object is one JSON line on
+    standard output. Credentials come from AWS's chain only.
 
-    bootstrap, config, group, timeout = place
-    admin = kafka_admin(bootstrap, config)
-    settings = kafka_settings(config) if config else {}
-    consumer = kafka_consumer(bootstrap, group, settings)
-    with closing(KafkaReader(consumer, admin, names, follow, timeout)) as reader:
-        lander = Lander(
-            landing,
-            reader,
-            rules,
-            flush,
-            follow=follow,
-            max_buffer=max_buffer,
-            tell=_tell,
-            waiting=_tell_waiting,
-        )
-        with Interrupts.caught() as interrupts:
-            started = time.monotonic()
-            lander.run(interrupts.__bool__)
-            _summarise(lander, time.monotonic() - started)
-            if not follow:
-                interrupts.check()
-    if not follow and any(found.dead for found in lander.totals.values()):
+    \b
+    Examples:
+      ingest land kinesis --region eu-west-1 --user-id 12a740a19697 \\
+          --landing data/landing
+      ingest land kinesis --streams a-pin,a-geo --landing s3://bucket/raw \\
+          --follow --shards 1/2
+    """  # noqa: D301
+    from ingestion.kinesis import stream_name
+
+    names = _names("--streams", streams, user_id, stream_name)
+    share = _share(shards)
+    asked = LandAsked(**options)
+
+    @contextmanager
+    def reader(landing: "Landing") -> "Iterator[KinesisReader]":
+        from concurrent.futures import ThreadPoolExecutor
+        from contextlib import closing
+
+        from ingestion import kinesis_source as source
+        from ingestion.kinesis import make_client
+
+        calls = source.KinesisCalls(lambda: make_client(region, source.READ_SECONDS))
+        pool = ThreadPoolExecutor(source.WORKERS)
+        with closing(source.KinesisReader(calls, pool, landing, names, share)) as found:
+            yield found
+            if not asked.follow:
+                found.require_complete()
+
+    _land(asked, reader)
+
+
+def _share(text: str) -> "Share":
+    from ingestion.kinesis_source import Share
+
+    said = re.fullmatch(r"([1-9][0-9]{0,4})/([1-9][0-9]{0,4})", text)
+    if said is None or int(said[1]) > int(said[2]):
+        raise click.UsageError("--shards takes K/N, such as 1/3, 2/3 and 3/3.")
+    return Share(int(said[1]), int(said[2]))
+
+
+# --- both --------------------------------------------------------------------------
+
+
+def _land(
+    asked: LandAsked,
+    reader: "Callable[[Landing], AbstractContextManager[Reader]]",
+    start: int = 0,
+) -> None:
+    """Land what a reader reads, and say how it went.
+
+    The reader is made inside, so that its errors are told as all others are.
+    """
+    from ingestion.emitters import Flush
+    from ingestion.lander import Lander, Rules
+    from ingestion.landing import Landing
+
+    flush = Flush(asked.flush_bytes, asked.flush_records, asked.flush_seconds)
+    rules = Rules(
+        asked.continue_chain, asked.accept_expired, asked.accept_dead_letters, start
+    )
+    with told(json=True):
+        store = store_at(asked.landing, asked.s3, give_up_after=_S3_SECONDS)
+        landing = Landing.open(store, asked.compression)
+        with reader(landing) as found:
+            lander = Lander(
+                landing,
+                found,
+                rules,
+                flush,
+                follow=asked.follow,
+                max_buffer=asked.max_buffer,
+                tell=_tell,
+                waiting=_tell_waiting,
+            )
+            _run(lander)
+    if not asked.follow and any(total.dead for total in lander.totals.values()):
         click.get_current_context().exit(SET_ASIDE_EXIT_CODE)
+
+
+def _run(lander: "Lander") -> None:
+    with Interrupts.caught() as interrupts:
+        started = time.monotonic()
+        lander.run(interrupts.__bool__)
+        _summarise(lander, time.monotonic() - started)
+        if not lander.follow:
+            interrupts.check()
 
 
 def _tell(landed: "Landed") -> None:
@@ -240,6 +275,7 @@ def _tell(landed: "Landed") -> None:
         gaps=link.gaps,
         before_start=link.before_start,
         expired=link.expired,
+        maybe_expired=link.maybe_expired is not None,
         bytes=landed.bytes,
         why=landed.why,
         conflicts=landed.conflicts,

@@ -152,6 +152,91 @@ def s3_options(command: Callable[..., None]) -> Callable[..., None]:
     return decorated
 
 
+@dataclass(frozen=True, slots=True)
+class LandAsked:
+    """The values of `land_options`."""
+
+    landing: str
+    s3: S3Options
+    compression: str | None
+    follow: bool
+    flush_bytes: int
+    flush_records: int
+    flush_seconds: float
+    max_buffer: int
+    continue_chain: bool
+    accept_expired: bool
+    accept_dead_letters: bool
+
+
+def land_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that every source of `land` shares: where, when, what to bear."""
+    options: list[Callable[[Callable[..., None]], Callable[..., None]]] = [
+        click.option(
+            "--landing",
+            type=click.Path(readable=False),
+            required=True,
+            help="A folder, or s3://bucket/prefix; credentials come from AWS's chain.",
+        ),
+        s3_options,
+        click.option(
+            "--compression",
+            type=click.Choice(["none", "gzip"]),
+            help="Of a new landing, for good; none if not given.",
+        ),
+        click.option("--follow", is_flag=True, help="Go on until stopped."),
+        click.option(
+            "--flush-bytes",
+            type=click.IntRange(min=1),
+            default=16 << 20,
+            show_default=True,
+            help="Land an object at this size before compression, or",
+        ),
+        click.option(
+            "--flush-records",
+            type=click.IntRange(min=1),
+            default=10_000,
+            show_default=True,
+            help="at this number of records, or",
+        ),
+        click.option(
+            "--flush-seconds",
+            type=click.FloatRange(min=0),
+            default=300.0,
+            show_default=True,
+            help="at this age, or when caught up. Small objects make later queries "
+            "slower.",
+        ),
+        click.option(
+            "--max-buffer",
+            type=click.IntRange(min=1),
+            default=256 << 20,
+            show_default=True,
+            help="Bytes of all partitions that may wait for their objects.",
+        ),
+        click.option(
+            "--continue-chain",
+            is_flag=True,
+            help="Land a topic or stream that was made anew behind what its name "
+            "has in the landing.",
+        ),
+        click.option(
+            "--accept-expired",
+            is_flag=True,
+            help="Count records that expired before they were landed as lost, and "
+            "go on.",
+        ),
+        click.option(
+            "--accept-dead-letters",
+            is_flag=True,
+            help="Go on however many records cannot be landed.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def store_at(
     landing: str,
     s3: S3Options,

@@ -15,7 +15,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 
 from ingestion.errors import IngestError, StopError
-from ingestion.lander import Batch, Bounds, Log, Record
+from ingestion.lander import Batch, Bounds, Log, Point, Record
 from ingestion.stores import Partition
 from ingestion.topics import explain_kafka
 
@@ -57,7 +57,7 @@ def kafka_consumer(
 Place = tuple[str | None, int | None]
 """A topic and the number of a partition, as messages have them."""
 
-Opened = Callable[[Partition, Log], int]
+Opened = Callable[[Partition, Log], Point]
 Dropped = Callable[[Partition], None]
 
 
@@ -74,7 +74,7 @@ class KafkaReader:
     topics: Sequence[str]
     shared: bool = False
     timeout: float = 30.0
-    _opened: Opened = lambda *_: 0
+    _opened: Opened = lambda *_: Point(0)
     _dropped: Dropped = lambda _: None
     _failure: IngestError | None = None
     _places: dict[Partition, None] = field(default_factory=dict)
@@ -119,9 +119,9 @@ class KafkaReader:
 
     def _place(self, given: TopicPartition) -> TopicPartition:
         partition = Partition(given.topic, given.partition)
-        offset = self._opened(partition, KafkaLog(self, partition))
+        point = self._opened(partition, KafkaLog(self, partition))
         self._places[partition] = None
-        return TopicPartition(given.topic, given.partition, offset)
+        return TopicPartition(given.topic, given.partition, point.offset)
 
     def _revoke(self, _: Consumer, given: list[TopicPartition]) -> None:
         for place in given:
@@ -239,9 +239,10 @@ class KafkaLog:
             raise explain_kafka(error, f"look at {self.partition}") from error
         return Bounds(*found)
 
-    def seek(self, offset: int) -> None:
-        """Read on from `offset`."""
-        place = TopicPartition(self.partition.topic, self.partition.number, offset)
+    def seek(self, point: Point) -> None:
+        """Read on from its offset."""
+        topic, number = self.partition.topic, self.partition.number
+        place = TopicPartition(topic, number, point.offset)
         try:
             self.reader.consumer.seek(place)
         except KafkaException as error:

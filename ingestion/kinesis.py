@@ -38,7 +38,7 @@ from ingestion.endpoints import (
     clock_skew,
     short,
 )
-from ingestion.errors import RetryError, SetAsideError, StopError
+from ingestion.errors import IngestError, RetryError, SetAsideError, StopError
 from ingestion.records import MAX_RECORD_BYTES
 
 if TYPE_CHECKING:
@@ -74,7 +74,10 @@ _FAILED_INSIDE: Final = {
 _REFUSED: Final = {
     *("InvalidArgumentException", "ValidationException", "SerializationException"),
 }
-_EXPIRED: Final = {"ExpiredToken", "ExpiredTokenException"}
+EXPIRED: Final = {"ExpiredToken", "ExpiredTokenException"}
+_RENEW: Final = (
+    "the AWS credentials have expired: renew them, then run the same command again."
+)
 _SKEWED: Final = {
     *("InvalidSignatureException", "SignatureDoesNotMatch", "RequestExpired"),
     *("RequestTimeTooSkewed", "AuthFailure"),
@@ -101,7 +104,9 @@ def stream_name(user_id: str, record_type: str) -> str:
     return name
 
 
-def make_client(region: str | None = None) -> "KinesisClient":
+def make_client(
+    region: str | None = None, read_seconds: float = DIRECT_READ_SECONDS
+) -> "KinesisClient":
     """Return a client with fresh credentials of AWS's chain, and no retries.
 
     Of the endpoint the usual variables decide, such as AWS_ENDPOINT_URL_KINESIS.
@@ -111,7 +116,7 @@ def make_client(region: str | None = None) -> "KinesisClient":
 
     config = Config(
         connect_timeout=CONNECT_SECONDS,
-        read_timeout=DIRECT_READ_SECONDS,
+        read_timeout=read_seconds,
         retries={"total_max_attempts": 1},
         parameter_validation=False,
     )
@@ -142,21 +147,40 @@ def explain_kinesis(doing: str) -> Iterator[None]:
     try:
         yield
     except _FAILURES as error:
-        code = _code(error)
-        if isinstance(error, _NOT_CONNECTED + _BROKEN) or code in _THROTTLED:
-            raise RetryError(
-                f"Cannot {doing} ({code}): Kinesis does not answer. See that it is "
-                "reachable, then run the same command again."
-            ) from error
-        if code == "ResourceNotFoundException":
-            raise StopError(
-                f"Cannot {doing}, there is none: make it, such as with `ingest streams "
-                "create`, or correct --user-id and the region."
-            ) from error
-        if isinstance(error, aws.ClientError):
-            said = short(error.response["Error"].get("Message", ""))
-            raise StopError(f"Cannot {doing} ({code}): {said}") from error
-        raise StopError(_client_says(error)) from error
+        raise _explanation(error, doing) from error
+
+
+def _explanation(error: Exception, doing: str) -> IngestError:
+    code = error_code(error)
+    if isinstance(error, _NOT_CONNECTED + _BROKEN):
+        return RetryError(
+            f"Cannot {doing} ({code}): Kinesis does not answer. See that it is "
+            "reachable, then run the same command again."
+        )
+    if not isinstance(error, aws.ClientError):
+        return StopError(_client_says(error))
+    return _refused(error, code, doing)
+
+
+def _refused(error: aws.ClientError, code: str, doing: str) -> IngestError:
+    said = error.response.get("ResponseMetadata", {})
+    if code in _THROTTLED or said.get("HTTPStatusCode", 0) >= 500:  # noqa: PLR2004
+        return RetryError(
+            f"Cannot {doing} ({code}): Kinesis is busy or failed. Run the same command "
+            "again."
+        )
+    if code == "ResourceNotFoundException":
+        return StopError(
+            f"Cannot {doing}, there is none: make it, such as with `ingest streams "
+            "create`, or correct --user-id and the region."
+        )
+    if code in EXPIRED:
+        return StopError(f"Cannot {doing}: {_RENEW}")
+    if code in _SKEWED:
+        skew = clock_skew(said.get("HTTPHeaders", {}).get("date", ""), time.time())
+        return StopError(f"Cannot {doing} ({code}): {skew or 'check the secret key.'}")
+    message = short(error.response["Error"].get("Message", ""))
+    return StopError(f"Cannot {doing} ({code}): {message}")
 
 
 # --- direct ------------------------------------------------------------------------
@@ -195,7 +219,7 @@ class Kinesis:
                 said = client.describe_stream_summary(StreamName=topic)
         except StopError as error:
             cause = error.__cause__
-            if cause is not None and _code(cause) in _MAY_NOT_LOOK:
+            if cause is not None and error_code(cause) in _MAY_NOT_LOOK:
                 return self.name
             raise
         finally:
@@ -247,7 +271,7 @@ class KinesisTransport:
         return self._judge(str(said["StreamDescriptionSummary"]["StreamStatus"]))
 
     def _unseen(self, error: Exception) -> Again | None:
-        if _code(error) in _MAY_NOT_LOOK:
+        if error_code(error) in _MAY_NOT_LOOK:
             return None
         outcome = self._failure(error)
         if isinstance(outcome, Again):
@@ -256,7 +280,7 @@ class KinesisTransport:
             raise StopError(outcome.message)
         raise StopError(
             f"Kinesis cannot say whether there is a stream {self.stream} "
-            f"({_code(error)}): check the stream's name and the endpoint."
+            f"({error_code(error)}): check the stream's name and the endpoint."
         )
 
     def _judge(self, status: str) -> Again | None:
@@ -307,14 +331,14 @@ class KinesisTransport:
         return Stop(_client_says(error))
 
     def _refusal(self, error: aws.ClientError) -> Outcome:
-        code = _code(error)
+        code = error_code(error)
         said = error.response.get("ResponseMetadata", {})
         headers = said.get("HTTPHeaders", {})
-        if code in _EXPIRED and not self._renewed:
+        if code in EXPIRED and not self._renewed:
             self._renewed = True
             self.close()
             return Again("the credentials have expired")
-        if code in _EXPIRED:
+        if code in EXPIRED:
             return Stop(
                 "The AWS credentials have expired: renew them, then run the same "
                 "command again."
@@ -419,7 +443,7 @@ class KinesisGatewayTransport:
         if answer.status in {401, 403} or not isinstance(kind, str):
             return self._endpoint.judge(answer)
         code = kind.rpartition("#")[2]
-        if code in _EXPIRED | _SKEWED | _DENIED:
+        if code in EXPIRED | _SKEWED | _DENIED:
             return Stop(
                 f"Kinesis does not let {self._endpoint.place.url} in ({code}): correct "
                 "the role that the gateway takes."
@@ -470,7 +494,8 @@ def _for_each(outcome: Outcome, batch: Sequence[Message]) -> list[Outcome]:
     return [outcome] * len(batch)
 
 
-def _code(error: BaseException) -> str:
+def error_code(error: BaseException) -> str:
+    """Return what AWS calls the error, or the name of its class."""
     if isinstance(error, aws.ClientError):
         return str(error.response["Error"].get("Code", ""))
     return type(error).__name__

@@ -19,13 +19,14 @@ import orjson
 from ingestion.emitters import SOURCE as DIRECT
 from ingestion.emitters import Clock, Flush
 from ingestion.errors import RetryError, StopError
-from ingestion.landing import Chain, Landing, Link
+from ingestion.landing import ACCEPTED, NOT_ACCEPTED, Chain, Landing, Link
 from ingestion.records import MAX_RECORD_BYTES
 from ingestion.stores import Partition
 
 _READ_SECONDS: Final = 0.25
 _NAP_SECONDS: Final = 0.25
 _LONGEST_WAIT_SECONDS: Final = 30.0
+_KPL: Final = b"\xf3\x89\x9a\xc2"  # "KPL Aggregated Record Format", Magic Number
 _WINDOW: Final = 10_000
 _WINDOW_MIN: Final = 1_000
 _WINDOW_SHARE: Final = 0.01
@@ -33,11 +34,27 @@ _ROW: Final = 100
 
 
 class Record(NamedTuple):
-    """One record of a source: `time` in epoch milliseconds, where it is known."""
+    """One record of a source: `time` in epoch milliseconds, where it is known.
+
+    `sequence` is what the source calls it, where offsets are only counted.
+    """
 
     offset: int
     value: bytes | None
     key: bytes | None = None
+    time: int | None = None
+    sequence: str | None = None
+
+
+class Point(NamedTuple):
+    """From where to read on: `offset`, right behind the record `sequence`.
+
+    `time` is that of the last record landed before it. Both are None where the chain
+    has no link of this source.
+    """
+
+    offset: int
+    sequence: str | None = None
     time: int | None = None
 
 
@@ -53,7 +70,9 @@ class Batch(NamedTuple):
 
     `caught_up`: there was nothing behind it. `broken`: the source failed, and what
     comes next is not known: seek. `end`: the offset that the next record of the source
-    will get, as last heard; None where the source does not tell.
+    will get, as last heard; None where the source does not tell. `ended`: nothing will ever come behind it; its
+    reader drops the partition when all is landed. `doubtful`: records before it may
+    have expired unread.
     """
 
     partition: Partition
@@ -61,6 +80,8 @@ class Batch(NamedTuple):
     caught_up: bool = False
     broken: bool = False
     end: int | None = None
+    ended: bool = False
+    doubtful: bool = False
 
 
 class Log(Protocol):
@@ -72,8 +93,8 @@ class Log(Protocol):
     def bounds(self) -> Bounds:
         """Return what it has now, asked of the source."""
 
-    def seek(self, offset: int) -> None:
-        """Read on from `offset`."""
+    def seek(self, point: Point) -> None:
+        """Read on from `point`."""
 
     def landed(self, offset: int) -> None:
         """Tell whoever watches the lag that all before `offset` is landed."""
@@ -84,10 +105,10 @@ class Reader(Protocol):
 
     def start(
         self,
-        opened: Callable[[Partition, Log], int],
+        opened: Callable[[Partition, Log], Point],
         dropped: Callable[[Partition], None],
     ) -> None:
-        """Begin; `opened` says from which offset a partition is to be read."""
+        """Begin; `opened` says from where a partition is to be read."""
 
     def read(self, seconds: float) -> Iterable[Batch]:
         """Return what has arrived, waiting for it no longer than `seconds`."""
@@ -136,7 +157,7 @@ def line_or_reason(value: bytes | None, max_bytes: int) -> bytes | str:
         try:
             value.decode()
         except UnicodeDecodeError:
-            return "not_utf8"
+            return "kpl_aggregate" if value.startswith(_KPL) else "not_utf8"
     if b"\n" not in value:
         return value
     try:
@@ -194,8 +215,11 @@ class Buffer:
     gaps: int = 0
     before_start: int = 0
     expired: int = 0
+    doubtful: bool = False
     first: int | None = None
     last: int | None = None
+    sequence: str | None = None
+    last_sequence: str | None = None
     first_time: int | None = None
     last_time: int | None = None
     since: float = 0.0
@@ -209,7 +233,7 @@ class Buffer:
         if self.last is None:
             self.lines, self.letters = [], []
             return
-        self.next = self.last + 1
+        self.next, self.sequence = self.last + 1, self.last_sequence
         self.letters = [x for x in self.letters if x.position < self.next]
         known = len(self.lines) + len(self.letters) + self.before_start + self.expired
         self.gaps = self.next - start - known
@@ -291,6 +315,14 @@ class PartitionLander:
     def offset(self) -> int:
         """The next offset to read."""
         return self._buffer.next - self._base
+
+    @property
+    def point(self) -> Point:
+        """From where to read on, behind the chain's end."""
+        end = self._chain.end
+        if end is None or end.source != self.source:
+            return Point(self.offset)
+        return Point(self.offset, end.next_sequence, end.last_time)
 
     @property
     def size(self) -> int:
@@ -407,11 +439,11 @@ class PartitionLander:
                 if not self.flush("bytes"):
                     return False
                 buffer = self._buffer
-            self._note(position, buffer)
+            self._note(position, record, buffer)
             if isinstance(line, str):
                 self._bury(Letter(position, line, record))
             else:
-                self._keep(position, line, record.time, buffer)
+                self._keep(position, line, record, buffer)
             full = len(buffer.lines) >= self._flush.max_records
             if full and not self.flush("records"):
                 return False
@@ -426,7 +458,7 @@ class PartitionLander:
         hole = record.offset > self.offset
         if hole and record.offset != self._doubted:
             self._doubted = record.offset
-            self._log.seek(self.offset)
+            self._log.seek(self.point)
             return False
         self._fresh = False
         return True
@@ -436,18 +468,21 @@ class PartitionLander:
         size = buffer.bytes + len(line) + 1
         return bool(buffer.lines) and size > self._flush.max_bytes
 
-    def _note(self, position: int, buffer: Buffer) -> None:
+    def doubt(self) -> None:
+        """Have the next link say that records before it may have expired unread."""
+        self._buffer.doubtful = True
+
+    def _note(self, position: int, record: Record, buffer: Buffer) -> None:
         if not buffer:
             buffer.since = self._clock.now()
         buffer.gaps += position - buffer.next
-        buffer.next = position + 1
+        buffer.next, buffer.sequence = position + 1, record.sequence
 
-    def _keep(
-        self, position: int, line: bytes, time: int | None, buffer: Buffer
-    ) -> None:
+    def _keep(self, position: int, line: bytes, record: Record, buffer: Buffer) -> None:
         if buffer.first is None:
-            buffer.first, buffer.first_time = position, time
-        buffer.last, buffer.last_time = position, time
+            buffer.first, buffer.first_time = position, record.time
+        buffer.last, buffer.last_time = position, record.time
+        buffer.last_sequence = record.sequence
         buffer.lines.append(line)
         buffer.bytes += len(line) + 1
         self._good += 1
@@ -455,6 +490,8 @@ class PartitionLander:
     def _bury(self, letter: Letter) -> None:
         buffer = self._buffer
         buffer.letters.append(letter)
+        if buffer.last is None:
+            buffer.last_time = letter.record.time
         buffer.bytes += len(letter.record.value or b"")
         rings = self._alarm.rings(self._good, self._bad)
         self._bad += 1
@@ -512,7 +549,12 @@ class PartitionLander:
         """Drop the buffer and read on from where the chain ends."""
         self.caught_up = False
         self.resume()
-        self._log.seek(self.offset)
+        self._log.seek(self.point)
+
+    def _judge_doubt(self) -> str | None:
+        if not self._buffer.doubtful:
+            return None
+        return ACCEPTED if self._rules.accept_expired else NOT_ACCEPTED
 
     def _write_letters(self) -> None:
         """Write the dead letters; one that is there was written by whoever was here."""
@@ -533,11 +575,13 @@ class PartitionLander:
             first=buffer.first,
             last=buffer.last,
             next=buffer.next,
+            next_sequence=buffer.sequence,
             records=len(buffer.lines),
             dead=len(buffer.letters),
             gaps=buffer.gaps,
             before_start=buffer.before_start,
             expired=buffer.expired,
+            maybe_expired=self._judge_doubt(),
             first_time=buffer.first_time,
             last_time=buffer.last_time,
             sha256=digest,
@@ -606,8 +650,12 @@ class Lander:
         if batch.broken:
             lander.again()
             return
-        if lander.take(batch.records) and batch.caught_up:
-            lander.caught_up = True
+        if batch.doubtful:
+            lander.doubt()
+        if lander.take(batch.records):
+            lander.caught_up = lander.caught_up or batch.caught_up
+            if batch.ended:
+                lander.flush("ended")
         if sum(x.size for x in self.partitions.values()) > self.max_buffer:
             max(self.partitions.values(), key=lambda x: x.size).flush("buffer")
 
@@ -616,7 +664,7 @@ class Lander:
             return False
         return all(lander.done for lander in self.partitions.values())
 
-    def _open(self, partition: Partition, log: Log) -> int:
+    def _open(self, partition: Partition, log: Log) -> Point:
         lander = PartitionLander(
             Chain(self.landing, partition),
             log,
@@ -629,7 +677,7 @@ class Lander:
         )
         self.sources[partition] = lander.source
         self.partitions[partition] = lander
-        return lander.offset
+        return lander.point
 
     def _count(self, landed: Landed) -> None:
         total = self.totals.setdefault(landed.partition, Total())

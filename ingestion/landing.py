@@ -20,6 +20,8 @@ from ingestion.stores import SUFFIXES, Metadata, Partition, Store
 VERSION: Final = 1
 LANDING_FILE: Final = "_ingest/landing.json"
 PROBE_FILE: Final = "_ingest/probe"
+NOT_ACCEPTED: Final = "yes"
+ACCEPTED: Final = "accepted"
 _MAX_METADATA_BYTES: Final = 1024
 
 
@@ -29,7 +31,10 @@ class Link:
 
     It covers the offsets `start` up to, not including, `next`, and
     next - start = records + dead + gaps + before_start + expired.
-    `first`, `last` and the times (epoch milliseconds) are those of its records.
+    `first`, `last` and the times (epoch milliseconds) are those of its records;
+    `last_time` of a link without any is that of its last dead letter. `next_sequence`
+    is what Kinesis calls the record at next - 1. `maybe_expired` is `NOT_ACCEPTED`
+    where records before it may have expired unread, or `ACCEPTED` by somebody.
     """
 
     start: int
@@ -45,6 +50,7 @@ class Link:
     gaps: int = 0
     before_start: int = 0
     expired: int = 0
+    maybe_expired: str | None = None
     first_time: int | None = None
     last_time: int | None = None
     sha256: str

@@ -241,20 +241,9 @@ class S3Calls:
 
         A repeated write whose first answer was lost is refused too.
         """
-        request: PutObjectRequestTypeDef = {
-            "Bucket": self.place.bucket,
-            "Key": self.place.key(name),
-            "Body": body,
-            "ContentLength": len(body),
-            "ChecksumSHA256": b64encode(sha256(body).digest()).decode(),
-            "IfNoneMatch": "*",
-            "Metadata": dict(metadata),
-        }
-        if self.place.kms_key:
-            request["ServerSideEncryption"] = "aws:kms"
-            request["SSEKMSKeyId"] = self.place.kms_key
-        if self.place.owner:
-            request["ExpectedBucketOwner"] = self.place.owner
+        request = self._put_request(name, body)
+
+        request["IfNoneMatch"], request["Metadata"] = "*", dict(metadata)
 
         def put() -> bool:
             try:
@@ -266,6 +255,26 @@ class S3Calls:
             return True
 
         return self._ask("PutObject", name, put)
+
+    def put(self, name: str, body: bytes) -> None:
+        """Write an object over whatever is there: for what no record depends on."""
+        request = self._put_request(name, body)
+        self._ask("PutObject", name, lambda: self._client.put_object(**request))
+
+    def _put_request(self, name: str, body: bytes) -> "PutObjectRequestTypeDef":
+        request: PutObjectRequestTypeDef = {
+            "Bucket": self.place.bucket,
+            "Key": self.place.key(name),
+            "Body": body,
+            "ContentLength": len(body),
+            "ChecksumSHA256": b64encode(sha256(body).digest()).decode(),
+        }
+        if self.place.kms_key:
+            request["ServerSideEncryption"] = "aws:kms"
+            request["SSEKMSKeyId"] = self.place.kms_key
+        if self.place.owner:
+            request["ExpectedBucketOwner"] = self.place.owner
+        return request
 
     def metadata(self, name: str) -> Mapping[str, str] | None:
         """Return an object's metadata, None where there is none."""

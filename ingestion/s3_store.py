@@ -46,6 +46,10 @@ class S3Store:
         """Create a small object; False where another of that name is there."""
         return self._calls.put_once(name, body, {}) or self.read(name) == body
 
+    def replace(self, name: str, body: bytes) -> None:
+        """Write a small object, over one that is there."""
+        self._calls.put(name, body)
+
     def read(self, name: str) -> bytes | None:
         """Return a small object's bytes, or None where there is none."""
         return self._calls.read(name)

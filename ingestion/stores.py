@@ -96,6 +96,9 @@ class Store(Protocol):
     def create_once(self, name: str, body: bytes) -> bool:
         """Create a small object; False where one of that name is already there."""
 
+    def replace(self, name: str, body: bytes) -> None:
+        """Write a small object, over one that is there: nothing below `topics/`."""
+
     def read(self, name: str) -> bytes | None:
         """Return a small object's bytes, or None where there is none."""
 
@@ -203,6 +206,14 @@ class DirectoryStore:
             self._files.sync_folder(target.parent)
             self._files.unlink(tmp)
             return created
+
+    def replace(self, name: str, body: bytes) -> None:
+        """Write a small object durably, over one that is there."""
+        with explained(f"write to the landing {self}"):
+            target = self.root / name
+            self._folder(target.parent)
+            self._files.replace(self._write_tmp(body), target)
+            self._files.sync_folder(target.parent)
 
     def read(self, name: str) -> bytes | None:
         """Return a small object's bytes, or None where there is none."""

@@ -15,7 +15,7 @@ from processes import free_port
 from ingestion.cli import main
 from ingestion.errors import RetryError, StopError
 from ingestion.kafka_source import KafkaLog, KafkaReader, kafka_consumer
-from ingestion.lander import Batch, Bounds, Log, Record
+from ingestion.lander import Batch, Bounds, Log, Point, Record
 from ingestion.stores import Partition
 
 PIN = Partition("u.pin", 0)
@@ -126,8 +126,8 @@ def reader(kafka: FakeKafka, shared: bool = False) -> KafkaReader:
     return KafkaReader(kafka, kafka, ["u.pin"], shared)  # type: ignore[arg-type]
 
 
-def opened(partition: Partition, _: Log) -> int:
-    return 40 + partition.number
+def opened(partition: Partition, _: Log) -> Point:
+    return Point(40 + partition.number)
 
 
 def ignore(_: Partition) -> None:
@@ -211,7 +211,7 @@ def test_what_fails_in_a_callback_is_raised_by_the_next_read_and_asked_again() -
     kafka = FakeKafka()
     found = reader(kafka, shared=True)
 
-    def busy(_partition: Partition, _log: Log) -> int:
+    def busy(_partition: Partition, _log: Log) -> Point:
         raise RetryError("Busy.")
 
     found.start(busy, ignore)
@@ -227,7 +227,7 @@ def test_a_partition_is_known_by_its_cluster_and_topic_id() -> None:
     log = KafkaLog(reader(kafka, shared=True), PIN)
     assert log.identity() == "kafka:C:T"
     assert log.bounds() == Bounds(3, 9)
-    log.seek(5)
+    log.seek(Point(5))
     log.landed(6)
     KafkaLog(reader(kafka), PIN).landed(7)
     assert kafka.calls == [("seek", 0, 5), ("commit", 6)]
@@ -248,7 +248,7 @@ def test_every_question_that_fails_is_one_sentence(
     questions: list[Callable[[], object]] = [
         log.identity,
         log.bounds,
-        lambda: log.seek(1),
+        lambda: log.seek(Point(1)),
         lambda: log.landed(1),
         lambda: list(found.read(0.1)),
         lambda: found.numbers("u.pin"),

@@ -21,6 +21,7 @@ from ingestion.lander import (
     Landed,
     Lander,
     Log,
+    Point,
     PoisonAlarm,
     Record,
     Rules,
@@ -61,6 +62,11 @@ class MemoryStore:
         created = self.small.setdefault(name, body) is body
         self.after()
         return created
+
+    def replace(self, name: str, body: bytes) -> None:
+        self.before()
+        self.small[name] = body
+        self.after()
 
     def create_link(
         self, partition: Partition, start: int, suffix: str, body: bytes, meta: Metadata
@@ -131,10 +137,10 @@ class MemoryReader:
     reads: int = 0
 
     def start(
-        self, opened: Callable[[Partition, Log], int], dropped: Callable[..., None]
+        self, opened: Callable[[Partition, Log], Point], dropped: Callable[..., None]
     ) -> None:
         dropped(PIN)
-        self.position = opened(PIN, self)
+        self.position = opened(PIN, self).offset
 
     def read(self, seconds: float) -> Iterator[Batch]:
         assert seconds > 0
@@ -162,10 +168,10 @@ class MemoryReader:
     def bounds(self) -> Bounds:
         return Bounds(self.topic.low, self.topic.high)
 
-    def seek(self, offset: int) -> None:
-        self.seeks.append(offset)
+    def seek(self, point: Point) -> None:
+        self.seeks.append(point.offset)
         self.late = self._next() if self.stale() else None
-        self.position = offset
+        self.position = point.offset
 
     def landed(self, offset: int) -> None:
         assert offset <= self.topic.high
