@@ -70,9 +70,9 @@ class Batch(NamedTuple):
 
     `caught_up`: there was nothing behind it. `broken`: the source failed, and what
     comes next is not known: seek. `end`: the offset that the next record of the source
-    will get, as last heard; None where the source does not tell. `ended`: nothing will ever come behind it; its
-    reader drops the partition when all is landed. `doubtful`: records before it may
-    have expired unread.
+    will get, as last heard; None where the source does not tell. `ended`: nothing will
+    ever come behind it; its reader drops the partition when all is landed. `doubtful`:
+    records before it may have expired unread.
     """
 
     partition: Partition
