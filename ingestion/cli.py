@@ -10,6 +10,7 @@ import click
 from ingestion.cli_doctor import doctor
 from ingestion.cli_emit import emit
 from ingestion.cli_land import land
+from ingestion.cli_landing import dead_letters, replay
 from ingestion.cli_shared import (
     EXIT_CODES,
     Commands,
@@ -33,9 +34,11 @@ def main() -> None:
     """Emit events, land them as raw JSON exactly once, and prove it."""
 
 
+main.add_command(dead_letters)
 main.add_command(doctor)
 main.add_command(emit)
 main.add_command(land)
+main.add_command(replay)
 main.add_command(streams)
 main.add_command(topics)
 

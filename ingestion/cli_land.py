@@ -229,9 +229,8 @@ def _land(
     from ingestion.landing import Landing
 
     flush = Flush(asked.flush_bytes, asked.flush_records, asked.flush_seconds)
-    rules = Rules(
-        asked.continue_chain, asked.accept_expired, asked.accept_dead_letters, start
-    )
+    accepted = asked.continue_chain, asked.accept_expired, asked.accept_dead_letters
+    rules = Rules(*accepted, start, asked.max_record_bytes)
     with told(json=True):
         store = store_at(asked.landing, asked.s3, give_up_after=_S3_SECONDS)
         landing = Landing.open(store, asked.compression)

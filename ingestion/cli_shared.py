@@ -164,6 +164,7 @@ class LandAsked:
     flush_records: int
     flush_seconds: float
     max_buffer: int
+    max_record_bytes: int
     continue_chain: bool
     accept_expired: bool
     accept_dead_letters: bool
@@ -213,6 +214,13 @@ def land_options(command: Callable[..., None]) -> Callable[..., None]:
             default=256 << 20,
             show_default=True,
             help="Bytes of all partitions that may wait for their objects.",
+        ),
+        click.option(
+            "--max-record-bytes",
+            type=click.IntRange(min=1),
+            default=1 << 20,
+            show_default=True,
+            help="A larger record is a dead letter.",
         ),
         click.option(
             "--continue-chain",

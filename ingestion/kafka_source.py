@@ -191,15 +191,20 @@ class KafkaReader:
 
     def identity(self, topic: str) -> str:
         """Return `kafka:<cluster id>:<topic id>`, asked of the brokers now."""
-        try:
-            cluster = self.admin.describe_cluster(request_timeout=self.timeout)
-            futures = self.admin.describe_topics(
-                TopicCollection([topic]), request_timeout=self.timeout
-            )
-            found = futures[topic].result(self.timeout)
-            return f"kafka:{cluster.result(self.timeout).cluster_id}:{found.topic_id}"
-        except KafkaException as error:
-            raise explain_kafka(error, f"look at the topic {topic}") from error
+        return topic_identity(self.admin, topic, self.timeout)
+
+
+def topic_identity(admin: AdminClient, topic: str, timeout: float = 30.0) -> str:
+    """Return `kafka:<cluster id>:<topic id>`, asked of the brokers now."""
+    try:
+        cluster = admin.describe_cluster(request_timeout=timeout)
+        futures = admin.describe_topics(
+            TopicCollection([topic]), request_timeout=timeout
+        )
+        found = futures[topic].result(timeout)
+        return f"kafka:{cluster.result(timeout).cluster_id}:{found.topic_id}"
+    except KafkaException as error:
+        raise explain_kafka(error, f"look at the topic {topic}") from error
 
 
 def _require_harmless(error: KafkaError, place: Place) -> None:

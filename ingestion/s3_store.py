@@ -54,6 +54,10 @@ class S3Store:
         """Return a small object's bytes, or None where there is none."""
         return self._calls.read(name)
 
+    def names(self, folder: str) -> list[str]:
+        """Return the names of the small objects in a folder, without it, sorted."""
+        return sorted(name.rpartition("/")[2] for name in self._names(f"{folder}/"))
+
     def open(self, name: str) -> BinaryIO:
         """Open an object below `topics/` for reading; it is in memory as a whole."""
         body = self._calls.read(name)

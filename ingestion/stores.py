@@ -102,6 +102,9 @@ class Store(Protocol):
     def read(self, name: str) -> bytes | None:
         """Return a small object's bytes, or None where there is none."""
 
+    def names(self, folder: str) -> list[str]:
+        """Return the names of the small objects in a folder, without it, sorted."""
+
     def create_link(
         self, partition: Partition, start: int, suffix: str, body: bytes, meta: Metadata
     ) -> Metadata | None:
@@ -219,6 +222,11 @@ class DirectoryStore:
         """Return a small object's bytes, or None where there is none."""
         with explained(f"read the landing {self}"):
             return _read(self.root / name)
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names of the small objects in a folder, without it, sorted."""
+        with explained(f"read the landing {self}"):
+            return sorted(_names(self.root / folder))
 
     def open(self, name: str) -> BinaryIO:
         """Open an object below `topics/` for reading."""

@@ -57,6 +57,10 @@ class MemoryStore:
     def read(self, name: str) -> bytes | None:
         return self.small.get(name)
 
+    def names(self, folder: str) -> list[str]:
+        found = (name.rpartition("/") for name in sorted(self.small))
+        return [name for above, _, name in found if above == folder]
+
     def create_once(self, name: str, body: bytes) -> bool:
         self.before()
         created = self.small.setdefault(name, body) is body

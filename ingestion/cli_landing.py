@@ -1,0 +1,154 @@
+"""The commands about what is in a landing: `dead-letters`, `replay`."""
+# ruff: noqa: PLC0415 - `ingest --help` and shell completion stay fast
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ingestion.cli_shared import (
+    EXIT_CODES,
+    Interrupts,
+    S3Options,
+    s3_options,
+    store_at,
+    table,
+    told,
+)
+from ingestion.errors import StopError
+
+if TYPE_CHECKING:
+    from ingestion.dead_letters import DeadLetter, Replayed, Return
+
+_S3_SECONDS = 120.0
+
+
+def _letter_options(command: Callable[..., None]) -> Callable[..., None]:
+    json = click.option("--json", is_flag=True, help="Write JSON lines, for machines.")
+    reason = click.option("--reason", help="Only those with this reason.")
+    topic = click.option("--topic", help="Only those of this topic.")
+    command = topic(reason(s3_options(json(command))))
+    return click.argument("landing", type=click.Path(readable=False))(command)
+
+
+@click.command("dead-letters", epilog=EXIT_CODES)
+@_letter_options
+def dead_letters(
+    landing: str, topic: str | None, reason: str | None, s3: S3Options, json: bool
+) -> None:
+    """List the records in LANDING that could not be lines.
+
+    LANDING is a folder or s3://bucket/prefix. What was replayed is not listed again.
+    Contents are not shown: they are in the files below _dead_letter/, in base64.
+
+    \b
+    Examples:
+      ingest dead-letters data/landing
+      ingest dead-letters s3://bucket/landing --reason too_large --json
+    """  # noqa: D301
+    from ingestion.dead_letters import dead_letters as letters_of
+    from ingestion.landing import Landing
+    from ingestion.progress import write_json
+
+    with told(json=json):
+        store = store_at(landing, s3, give_up_after=_S3_SECONDS)
+        found = letters_of(Landing.read(store), topic, reason)
+        if json:
+            for letter in found:
+                write_json("dead_letter", **_row(letter), file=letter.name)
+            return
+        rows = [_row(letter) for letter in found]
+    click.echo(table(rows) if rows else f"{landing} has no such dead letters.")
+
+
+def _row(letter: "DeadLetter") -> dict[str, Any]:
+    time = letter.time
+    at = None if time is None else datetime.fromtimestamp(time / 1000, UTC)
+    return {
+        "topic": letter.partition.topic,
+        "partition": letter.partition.number,
+        "offset": letter.offset,
+        "reason": letter.reason,
+        "time": "-" if at is None else at.isoformat(timespec="milliseconds"),
+        "size": letter.size,
+    }
+
+
+@click.command(epilog=EXIT_CODES)
+@_letter_options
+@click.option("--bootstrap", help="Brokers that they came from.")
+@click.option(
+    "--kafka-config",
+    type=click.Path(path_type=Path),
+    help="A file with settings of librdkafka, name=value a line, such as for SASL.",
+)
+@click.option(
+    "--max-record-bytes",
+    type=click.IntRange(min=1),
+    default=1 << 20,
+    show_default=True,
+    help="Send back what is no larger; the lander must be told the same.",
+)
+def replay(  # noqa: PLR0917 - click passes options by name
+    landing: str,
+    topic: str | None,
+    reason: str | None,
+    bootstrap: str | None,
+    kafka_config: Path | None,
+    max_record_bytes: int,
+    s3: S3Options,
+    json: bool,
+) -> None:
+    """Send dead letters of LANDING that today's rules accept back to their topics.
+
+    Each goes back with its key, byte for byte, to the partition that it came from, and
+    the lander lands it as any other record. It is marked when it is stored there, and
+    never listed again. At least once: after a kill, one may be sent a second time.
+
+    \b
+    Example:
+      ingest replay data/landing --bootstrap localhost:9092 --reason too_large \\
+          --max-record-bytes 4194304
+    """  # noqa: D301
+    from ingestion.dead_letters import replay as replay_letters
+    from ingestion.landing import Landing
+
+    with told(json=json), Interrupts.caught() as interrupts:
+        store = store_at(landing, s3, interrupts.sleep, _S3_SECONDS)
+        done = replay_letters(
+            Landing.read(store),
+            _way_back(bootstrap, kafka_config, max_record_bytes),
+            topic=topic,
+            reason=reason,
+            max_record_bytes=max_record_bytes,
+            interrupted=interrupts.__bool__,
+        )
+        _summarise(landing, done, json=json)
+        interrupts.check()
+
+
+def _way_back(
+    bootstrap: str | None, config: Path | None, max_record_bytes: int
+) -> "Return":
+    from ingestion.kafka_return import KafkaReturn, kafka_producer
+    from ingestion.topics import kafka_admin, kafka_settings
+
+    if bootstrap is None:
+        raise StopError("Say --bootstrap: the brokers that the dead letters came from.")
+    settings = kafka_settings(config) if config else {}
+    producer = kafka_producer(bootstrap, settings, max_record_bytes)
+    return KafkaReturn(producer, kafka_admin(bootstrap, config))
+
+
+def _summarise(landing: str, done: "Replayed", *, json: bool) -> None:
+    from ingestion.progress import write_json
+
+    if json:
+        write_json("summary", landing=landing, sent=done.sent, left=done.left)
+        return
+    click.echo(
+        f"{done.sent:,} dead letters sent back, {done.left:,} left: they can still be "
+        "no lines."
+    )

@@ -1,0 +1,161 @@
+"""Dead letters: what could not be a line, and its way back to where it came from."""
+
+from base64 import b64decode
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
+
+import orjson
+
+from ingestion.errors import DamagedError
+from ingestion.lander import line_or_reason
+from ingestion.landing import Landing
+from ingestion.records import MAX_RECORD_BYTES
+from ingestion.stores import Partition, dead_letter_offset
+
+_REPLAYED: Final = ".replayed.json"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One dead letter as it lies in a landing.
+
+    `position` is its place in the chain, `offset` that in the source; `time` is in
+    epoch milliseconds.
+    """
+
+    name: str
+    partition: Partition
+    position: int
+    reason: str
+    source: str
+    offset: int
+    time: int | None
+    key: bytes | None
+    value: bytes | None
+
+    def __str__(self) -> str:
+        """Name it by its coordinates: what is in it is nobody's business."""
+        return f"the dead letter of {self.partition} at offset {self.offset}"
+
+    @property
+    def size(self) -> int:
+        """The bytes of its value."""
+        return len(self.value or b"")
+
+    @property
+    def marker(self) -> str:
+        """The name of what says that it was replayed."""
+        return self.name.removesuffix(".json") + _REPLAYED
+
+
+def dead_letters(
+    landing: Landing, topic: str | None = None, reason: str | None = None
+) -> Iterator[DeadLetter]:
+    """Yield those that were not replayed, by topic, partition and offset.
+
+    Raises `DamagedError` for one that cannot be read.
+    """
+    for partition in landing.store.partitions():
+        if topic in {None, partition.topic}:
+            for letter in _waiting(landing, partition):
+                if reason in {None, letter.reason}:
+                    yield letter
+
+
+def _waiting(landing: Landing, partition: Partition) -> Iterator[DeadLetter]:
+    names = landing.store.names(partition.dead_letters)
+    replayed = {name for name in names if name.endswith(_REPLAYED)}
+    found = [(dead_letter_offset(partition, name), name) for name in names]
+    for position, name in sorted((p, name) for p, name in found if p is not None):
+        if name.removesuffix(".json") + _REPLAYED not in replayed:
+            yield _read(landing, partition, position, name)
+
+
+def _read(
+    landing: Landing, partition: Partition, position: int, file: str
+) -> DeadLetter:
+    name = f"{partition.dead_letters}/{file}"
+    body = landing.store.read(name)
+    try:
+        said = orjson.loads(body or b"")
+        return DeadLetter(
+            name,
+            partition,
+            position,
+            str(said["reason"]),
+            str(said["source"]),
+            int(said["offset"]),
+            said["time"],
+            _bytes(said["key"]),
+            _bytes(said["value"]),
+        )
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise DamagedError(
+            f"{landing.store}/{name} is no dead letter of ours: restore it."
+        ) from error
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else b64decode(text, validate=True)
+
+
+# --- the way back ------------------------------------------------------------------
+
+
+class Coordinates(NamedTuple):
+    """Where a record was stored: a partition or shard, an offset or number in it."""
+
+    partition: str
+    offset: str
+
+
+class Return(Protocol):
+    """The way back to the topics or streams of one cluster or region."""
+
+    def require(self, letter: DeadLetter) -> None:
+        """Raise `StopError` where it is not the one that the letter came from."""
+
+    def send(self, letter: DeadLetter) -> Coordinates:
+        """Store its key and its bytes, and return where; durable when it returns."""
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What one replay did: sent back, and left because the rules still refuse it."""
+
+    sent: int = 0
+    left: int = 0
+
+
+def replay(
+    landing: Landing,
+    back: Return,
+    *,
+    topic: str | None = None,
+    reason: str | None = None,
+    max_record_bytes: int = MAX_RECORD_BYTES,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> Replayed:
+    """Send back what today's rules accept; each is marked when it is stored.
+
+    At least once: killed between the two, the next run sends that one again. Raises
+    `StopError` at a letter that came from elsewhere.
+    """
+    done = Replayed()
+    for letter in dead_letters(landing, topic, reason):
+        if interrupted():
+            break
+        if isinstance(line_or_reason(letter.value, max_record_bytes), str):
+            done.left += 1
+            continue
+        back.require(letter)
+        _mark(landing, letter, back.send(letter))
+        done.sent += 1
+    return done
+
+
+def _mark(landing: Landing, letter: DeadLetter, stored: Coordinates) -> None:
+    """Create the marker; one that is there is of a replay beside this one."""
+    body = {"topic": letter.partition.topic, **stored._asdict()}
+    landing.store.create_once(letter.marker, orjson.dumps(body) + b"\n")

@@ -1,0 +1,117 @@
+"""What is done to a landing of a real broker: replayed, held against its source."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import kafka_broker
+import pytest
+from click.testing import CliRunner, Result
+from confluent_kafka import Producer
+from kafka_broker import Broker
+from processes import require
+
+from ingestion.cli import main
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    require(kafka_broker.missing())
+    with Broker(tmp_path_factory.mktemp("kafka")) as started:
+        yield started
+
+
+def produce(
+    broker: Broker, topic: str, *values: bytes | None, partition: int = 0
+) -> None:
+    producer = Producer({"bootstrap.servers": broker.bootstrap})
+    for value in values:
+        producer.produce(topic, value, key=b"k\xff", partition=partition)
+    assert producer.flush(30) == 0
+
+
+def ingest(*words: object) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def land(broker: Broker, topic: str, landing: Path, *more: object) -> Result:
+    options = ("--topics", topic, "--landing", landing, *more)
+    return ingest("land", "kafka", "--bootstrap", broker.bootstrap, *options)
+
+
+def lines(landing: Path, topic: str) -> list[bytes]:
+    files = sorted((landing / "topics" / topic).glob("*/*.json"))
+    return b"".join(path.read_bytes() for path in files).split(b"\n")[:-1]
+
+
+def events(result: Result) -> list[dict[str, object]]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def wait_until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 90
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+# --- dead letters ------------------------------------------------------------------
+
+
+def test_a_record_that_was_too_large_comes_back_when_the_limit_is_raised(
+    broker: Broker, tmp_path: Path
+) -> None:
+    broker.create_topics("a.pin", partitions=2)
+    large = b'{"index": 7, "title": "%s"}' % (b"x" * 200)
+    produce(broker, "a.pin", b'{"index": 1}', large, None, partition=1)
+    landing = tmp_path / "landing"
+    assert land(broker, "a.pin", landing, "--max-record-bytes", 100).exit_code == 3
+    listed = events(ingest("dead-letters", landing, "--json"))
+    assert [(x["offset"], x["reason"], x["size"]) for x in listed] == [
+        (1, "too_large", len(large)),
+        (2, "null_value", 0),
+    ]
+    shown = ingest("dead-letters", landing, "--reason", "too_large").stdout
+    assert "too_large" in shown
+    assert "null_value" not in shown
+
+    back = ("--bootstrap", broker.bootstrap)
+    refused = ingest("replay", landing, *back, "--max-record-bytes", 100)
+    assert refused.stdout.startswith("0 dead letters sent back, 2 left")
+    sent = ingest("replay", landing, *back, "--json")
+    assert sent.exit_code == 0, sent.output
+    assert events(sent)[-1]["sent"] == 1
+    assert events(ingest("replay", landing, *back, "--json"))[-1]["sent"] == 0
+    last = broker.read("a.pin")[-1]
+    assert (last.partition, last.offset, last.key, last.value) == (
+        1,
+        3,
+        b"k\xff",
+        large,
+    )
+    marker = landing / "_dead_letter/a.pin/partition=1/a.pin+1+0000000001.replayed.json"
+    assert json.loads(marker.read_bytes())["offset"] == "3"
+
+    assert land(broker, "a.pin", landing).exit_code == 0
+    assert lines(landing, "a.pin") == [b'{"index": 1}', large]
+    left = events(ingest("dead-letters", landing, "--json"))
+    assert [x["reason"] for x in left] == ["null_value"]
+    assert ingest("verify", landing).exit_code == 0
+
+
+def test_nothing_goes_back_to_a_topic_made_anew(broker: Broker, tmp_path: Path) -> None:
+    broker.create_topics("b.pin")
+    produce(broker, "b.pin", b"x" * 50)
+    assert land(broker, "b.pin", tmp_path, "--max-record-bytes", 10).exit_code == 3
+    broker.delete_topics("b.pin")
+    broker.create_topics("b.pin")
+    replay = ("replay", tmp_path, "--bootstrap", broker.bootstrap)
+    wait_until(lambda: "UNKNOWN" not in ingest(*replay).stderr)
+    stopped = ingest(*replay)
+    assert stopped.exit_code == 1
+    assert "came from kafka:" in stopped.stderr
+    assert broker.read("b.pin") == []
+    assert "50" in ingest("dead-letters", tmp_path).stdout
+    unsaid = ingest("replay", tmp_path)
+    assert (unsaid.exit_code, "Say --bootstrap" in unsaid.stderr) == (1, True)
