@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, overload
 
 from confluent_kafka import (
     Consumer,
@@ -15,7 +15,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 
 from ingestion.errors import IngestError, StopError
-from ingestion.lander import Batch, Bounds, Log, Point, Record
+from ingestion.lander import Batch, Bounds, Columns, Log, Point, Record
 from ingestion.stores import Partition
 from ingestion.topics import explain_kafka
 
@@ -147,14 +147,14 @@ class KafkaReader:
         except KafkaException as error:
             raise explain_kafka(error, "read from Kafka") from error
         self._raise_failure()
-        records: dict[Place, list[Record]] = {}
+        records: dict[Place, list[Message]] = {}
         ends: set[Place] = set()
         broken: set[Place] = set()
         for message in messages:
             place = message.topic(), message.partition()
             failed = message.error()
             if failed is None:
-                records.setdefault(place, []).append(_record(message))
+                records.setdefault(place, []).append(message)
             elif failed.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
                 ends.add(place)
             else:
@@ -163,7 +163,7 @@ class KafkaReader:
         for partition in list(self._places):
             place = partition.topic, partition.number
             if place in records or place in ends or place in broken:
-                found = records.get(place, ())
+                found = Messages(records.get(place, []))
                 end = self._end(partition)
                 yield Batch(partition, found, place in ends, place in broken, end)
 
@@ -214,12 +214,44 @@ def _require_harmless(error: KafkaError, place: Place) -> None:
         raise explain_kafka(failed, f"read {place[0] or 'from Kafka'}") from failed
 
 
-def _record(message: Message) -> Record:
-    offset = message.offset()
-    if offset is None:
-        raise StopError("Kafka gave a record without an offset: report it.")
-    kind, time = message.timestamp()
-    return Record(offset, message.value(), message.key(), time if kind else None)
+class Messages(Columns):
+    """Messages of one partition that are no errors."""
+
+    def __init__(self, messages: list[Message]) -> None:
+        """Look at nothing yet."""
+        self._messages = messages
+
+    def __len__(self) -> int:
+        """Return how many they are."""
+        return len(self._messages)
+
+    @overload
+    def __getitem__(self, at: int) -> Record: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> "Messages": ...
+
+    def __getitem__(self, at: int | slice) -> "Record | Messages":
+        """Return one record, or some of the messages."""
+        if isinstance(at, slice):
+            return Messages(self._messages[at])
+        message = self._messages[at]
+        kind, time = message.timestamp()
+        (offset,) = Messages([message]).offsets
+        return Record(offset, message.value(), message.key(), time if kind else None)
+
+    @property
+    def offsets(self) -> list[int]:
+        """The offsets of all."""
+        found = [message.offset() for message in self._messages]
+        if None in found:
+            raise StopError("Kafka gave a record without an offset: report it.")
+        return found  # type: ignore[return-value]
+
+    @property
+    def values(self) -> list[bytes | None]:
+        """The values of all."""
+        return [message.value() for message in self._messages]
 
 
 @dataclass(frozen=True, slots=True)

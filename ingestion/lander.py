@@ -7,11 +7,14 @@ that was first says. So any number of landers may run, sleep, or be killed at an
 
 import json
 import uuid
+from abc import abstractmethod
 from base64 import b64encode
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import islice
+from operator import lt
 from typing import Final, NamedTuple, Protocol
 
 import orjson
@@ -31,6 +34,8 @@ _WINDOW: Final = 10_000
 _WINDOW_MIN: Final = 1_000
 _WINDOW_SHARE: Final = 0.01
 _ROW: Final = 100
+_CHUNK: Final = 250
+_PLAIN_BYTES: Final = 4 << 20
 
 
 class Record(NamedTuple):
@@ -56,6 +61,27 @@ class Point(NamedTuple):
     offset: int
     sequence: str | None = None
     time: int | None = None
+
+
+class Columns(Sequence[Record]):
+    """Records that are made only where somebody asks for one."""
+
+    @property
+    @abstractmethod
+    def offsets(self) -> list[int]:
+        """The offsets of all."""
+
+    @property
+    @abstractmethod
+    def values(self) -> list[bytes | None]:
+        """The values of all."""
+
+
+def columns(records: Sequence[Record]) -> tuple[list[int], list[bytes | None]]:
+    """Return offsets and values of records."""
+    if isinstance(records, Columns):
+        return records.offsets, records.values
+    return [record.offset for record in records], [record.value for record in records]
 
 
 class Bounds(NamedTuple):
@@ -165,6 +191,25 @@ def line_or_reason(value: bytes | None, max_bytes: int) -> bytes | str:
     except (ValueError, RecursionError):
         return "newline"
     return value.replace(b"\n", b" ")
+
+
+def plain_size(values: Sequence[bytes | None], max_bytes: int) -> int | None:
+    """Return the bytes of lines and their ends, if every value is a line as it is.
+
+    None says nothing: some may not be lines. UTF-8 is judged of all at once, since no
+    character goes on behind a newline.
+    """
+    try:
+        sizes = [*map(len, values)]  # type: ignore[arg-type]
+        if max(sizes) > max_bytes or sum(sizes) > _PLAIN_BYTES:
+            return None
+        joined = b"\n".join(values)  # type: ignore[arg-type]
+        if not joined.isascii():
+            joined.decode()
+    except (TypeError, UnicodeDecodeError):
+        return None
+    ends = len(values)
+    return len(joined) + 1 if joined.count(b"\n") == ends - 1 else None
 
 
 class PoisonAlarm:
@@ -424,8 +469,37 @@ class PartitionLander:
 
     # --- taking records ------------------------------------------------------------
 
-    def take(self, records: Iterable[Record]) -> bool:
+    def take(self, records: Sequence[Record]) -> bool:
         """Take records over; False where the rest will be read again, from a seek."""
+        for start in range(0, len(records), _CHUNK):
+            chunk = records[start : start + _CHUNK]
+            if not self._take_plain(chunk) and not self._take_each(chunk):
+                return False
+        return True
+
+    def _take_plain(self, records: Sequence[Record]) -> bool:
+        """Take records that are lines as they are, and fit; False where one may not."""
+        buffer = self._buffer
+        offsets, values = columns(records)
+        room = self._flush.max_records - len(buffer.lines)
+        rising = all(map(lt, offsets, islice(offsets, 1, None)))
+        if self._fresh or offsets[0] < self.offset or not rising or len(values) >= room:
+            return False
+        size = plain_size(values, self._rules.max_record_bytes)
+        if size is None or buffer.bytes + size > self._flush.max_bytes:
+            return False
+        first, last = records[0], records[-1]
+        self._note(self._base + last.offset, buffer)
+        buffer.gaps -= len(values) - 1
+        if buffer.first is None:
+            buffer.first, buffer.first_time = self._base + first.offset, first.time
+        buffer.last, buffer.last_time = self._base + last.offset, last.time
+        buffer.lines += values  # type: ignore[arg-type]
+        buffer.bytes += size
+        self._good += len(values)
+        return True
+
+    def _take_each(self, records: Sequence[Record]) -> bool:
         base, limit = self._base, self._rules.max_record_bytes
         for record in records:
             buffer = self._buffer
