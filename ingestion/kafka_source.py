@@ -19,14 +19,14 @@ from ingestion.lander import Batch, Bounds, Columns, Log, Point, Record
 from ingestion.stores import Partition
 from ingestion.topics import explain_kafka
 
-_BATCH: Final = 5_000
+_BATCH: Final = 1_000
 _SETTINGS: Final = {
     "auto.offset.reset": "error",
     "isolation.level": "read_committed",
     "enable.partition.eof": True,
     "enable.auto.commit": False,
     "queued.min.messages": 20_000,
-    "queued.max.messages.kbytes": 16_384,
+    "queued.max.messages.kbytes": 8_192,
     "log_level": 0,
 }
 _STOPS: Final = {

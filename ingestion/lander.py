@@ -196,20 +196,19 @@ def line_or_reason(value: bytes | None, max_bytes: int) -> bytes | str:
 def plain_size(values: Sequence[bytes | None], max_bytes: int) -> int | None:
     """Return the bytes of lines and their ends, if every value is a line as it is.
 
-    None says nothing: some may not be lines. UTF-8 is judged of all at once, since no
+    None says nothing: some may not be lines. UTF-8 is judged of many at once, since no
     character goes on behind a newline.
     """
     try:
         sizes = [*map(len, values)]  # type: ignore[arg-type]
         if max(sizes) > max_bytes or sum(sizes) > _PLAIN_BYTES:
             return None
-        joined = b"\n".join(values)  # type: ignore[arg-type]
-        if not joined.isascii():
-            joined.decode()
+        if b"\n" in b"".join(values):  # type: ignore[arg-type]
+            return None
+        b"\n".join([v for v in values if v and not v.isascii()]).decode()
     except (TypeError, UnicodeDecodeError):
         return None
-    ends = len(values)
-    return len(joined) + 1 if joined.count(b"\n") == ends - 1 else None
+    return sum(sizes) + len(sizes)
 
 
 class PoisonAlarm:
@@ -489,11 +488,10 @@ class PartitionLander:
         if size is None or buffer.bytes + size > self._flush.max_bytes:
             return False
         first, last = records[0], records[-1]
-        self._note(self._base + last.offset, buffer)
+        self._note(self._base + last.offset, last, buffer)
         buffer.gaps -= len(values) - 1
-        if buffer.first is None:
-            buffer.first, buffer.first_time = self._base + first.offset, first.time
-        buffer.last, buffer.last_time = self._base + last.offset, last.time
+        self._keep(self._base + first.offset, first, buffer)
+        self._keep(self._base + last.offset, last, buffer)
         buffer.lines += values  # type: ignore[arg-type]
         buffer.bytes += size
         self._good += len(values)
@@ -517,7 +515,10 @@ class PartitionLander:
             if isinstance(line, str):
                 self._bury(Letter(position, line, record))
             else:
-                self._keep(position, line, record, buffer)
+                self._keep(position, record, buffer)
+                buffer.lines.append(line)
+                buffer.bytes += len(line) + 1
+                self._good += 1
             full = len(buffer.lines) >= self._flush.max_records
             if full and not self.flush("records"):
                 return False
@@ -552,14 +553,11 @@ class PartitionLander:
         buffer.gaps += position - buffer.next
         buffer.next, buffer.sequence = position + 1, record.sequence
 
-    def _keep(self, position: int, line: bytes, record: Record, buffer: Buffer) -> None:
+    def _keep(self, position: int, record: Record, buffer: Buffer) -> None:
         if buffer.first is None:
             buffer.first, buffer.first_time = position, record.time
         buffer.last, buffer.last_time = position, record.time
         buffer.last_sequence = record.sequence
-        buffer.lines.append(line)
-        buffer.bytes += len(line) + 1
-        self._good += 1
 
     def _bury(self, letter: Letter) -> None:
         buffer = self._buffer
@@ -724,14 +722,22 @@ class Lander:
         if batch.broken:
             lander.again()
             return
+        self._make_room(batch.records)
         if batch.doubtful:
             lander.doubt()
         if lander.take(batch.records):
             lander.caught_up = lander.caught_up or batch.caught_up
             if batch.ended:
                 lander.flush("ended")
-        if sum(x.size for x in self.partitions.values()) > self.max_buffer:
-            max(self.partitions.values(), key=lambda x: x.size).flush("buffer")
+
+    def _make_room(self, records: Sequence[Record]) -> None:
+        """Commit what is fullest, until these records can wait too."""
+        size = sum(len(value or b"") + 1 for value in columns(records)[1])
+        while sum(x.size for x in self.partitions.values()) + size > self.max_buffer:
+            fullest = max(self.partitions.values(), key=lambda x: x.size)
+            if not fullest.size:
+                return
+            fullest.flush("buffer")
 
     def _done(self) -> bool:
         if self.follow:

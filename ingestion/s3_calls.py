@@ -236,13 +236,19 @@ class S3Calls:
         self._client = client
         self._patience = patience
 
-    def put_once(self, name: str, body: bytes, metadata: Mapping[str, str]) -> bool:
+    def put_once(
+        self,
+        name: str,
+        body: bytes,
+        metadata: Mapping[str, str],
+        digest: bytes | None = None,
+    ) -> bool:
         """Create an object durably; False where one is there, maybe by us.
 
-        A repeated write whose first answer was lost is refused too.
+        A repeated write whose first answer was lost is refused too. `digest` is the
+        SHA-256 of the body, where it is known; S3 refuses one that is not.
         """
-        request = self._put_request(name, body)
-
+        request = self._put_request(name, body, digest)
         request["IfNoneMatch"], request["Metadata"] = "*", dict(metadata)
 
         def put() -> bool:
@@ -261,13 +267,15 @@ class S3Calls:
         request = self._put_request(name, body)
         self._ask("PutObject", name, lambda: self._client.put_object(**request))
 
-    def _put_request(self, name: str, body: bytes) -> "PutObjectRequestTypeDef":
+    def _put_request(
+        self, name: str, body: bytes, digest: bytes | None = None
+    ) -> "PutObjectRequestTypeDef":
         request: PutObjectRequestTypeDef = {
             "Bucket": self.place.bucket,
             "Key": self.place.key(name),
             "Body": body,
             "ContentLength": len(body),
-            "ChecksumSHA256": b64encode(sha256(body).digest()).decode(),
+            "ChecksumSHA256": b64encode(digest or sha256(body).digest()).decode(),
         }
         if self.place.kms_key:
             request["ServerSideEncryption"] = "aws:kms"

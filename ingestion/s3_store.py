@@ -79,7 +79,8 @@ class S3Store:
         """
         name = partition.object_name(start, suffix)
         pairs = {key.replace("_", "-"): value for key, value in meta.items()}
-        if self._calls.put_once(name, body, pairs):
+        digest = bytes.fromhex(meta["sha256"])
+        if self._calls.put_once(name, body, pairs, digest):
             return None
         there = self._metadata(name)
         if there is None:

@@ -266,7 +266,7 @@ def test_the_end_of_a_long_chain_is_found_by_its_number(page: int, width: int) -
     store = S3Store(calls_of(client))
     starts = list(steps(width))
     for start, following in zip(starts, [*starts[1:], starts[-1] + 10], strict=True):
-        meta = {"writer": "w", "sha256": "0", "next": str(following)}
+        meta = {"writer": "w", "sha256": "00", "next": str(following)}
         assert store.create_link(PIN, start, ".json", b"", meta) is None
         assert store.last_start(PIN) == start
     client.requests.clear()
@@ -277,7 +277,7 @@ def test_the_end_of_a_long_chain_is_found_by_its_number(page: int, width: int) -
 def test_a_link_refused_as_there_but_not_there_stops_the_run() -> None:
     store = S3Store(calls_of(FakeS3(refusal(412, "PreconditionFailed"))))
     with pytest.raises(StopError, match=r"refused as already there, but it is not"):
-        store.create_link(PIN, 0, ".json", b"", {"writer": "w", "sha256": "0"})
+        store.create_link(PIN, 0, ".json", b"", {"writer": "w", "sha256": "00"})
 
 
 def test_an_object_without_metadata_of_ours_in_the_place_of_a_link_stops() -> None:
@@ -285,12 +285,12 @@ def test_an_object_without_metadata_of_ours_in_the_place_of_a_link_stops() -> No
     store = S3Store(calls_of(client))
     client.objects[f"raw/{PIN.object_name(0, '.json')}"] = b"", {}
     with pytest.raises(StopError, match="has no metadata of ours"):
-        store.create_link(PIN, 0, ".json", b"", {"writer": "w", "sha256": "0"})
+        store.create_link(PIN, 0, ".json", b"", {"writer": "w", "sha256": "00"})
 
 
 def test_names_of_metadata_pass_every_proxy() -> None:
     client = FakeS3()
-    meta = {"writer": "w", "sha256": "0", "before_start": "1"}
+    meta = {"writer": "w", "sha256": "00", "before_start": "1"}
     S3Store(calls_of(client)).create_link(PIN, 0, ".json", b"", meta)
     ((_, pairs),) = client.objects.values()
-    assert pairs == {"writer": "w", "sha256": "0", "before-start": "1"}
+    assert pairs == {"writer": "w", "sha256": "00", "before-start": "1"}
