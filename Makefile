@@ -127,6 +127,12 @@ servers: .servers/kafka.done .servers/kinesalite.done .servers/ministack.done ##
 	@.servers/ministack/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
+.servers/quixstreams.done: requirements/quixstreams.txt
+	@echo "Fetching Quix Streams for benchmarks"
+	@$(PYTHON) -m venv .servers/quixstreams
+	@.servers/quixstreams/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
 test: .servers/ministack.done ## Lint all, all tests, dbt build, end to end
 	@rm -f target/linted && $(MAKE) --no-print-directory check
 	@if command -v java >/dev/null && command -v mvn >/dev/null; then $(MAKE) --no-print-directory spark .servers/kafka.done; \
@@ -141,10 +147,11 @@ test: .servers/ministack.done ## Lint all, all tests, dbt build, end to end
 	@start=$$SECONDS; pytest --durations=5 tests/pipeline && \
 		echo "tests/pipeline: $$((SECONDS - start)) s"
 
-bench: .venv/bench.done profiles.yml .servers/kafka.done .spark/jars.done ## Benchmarks: ratios, not tests
+bench: .venv/bench.done profiles.yml .servers/kafka.done .servers/ministack.done .servers/quixstreams.done .spark/jars.done ## Benchmarks: ratios, not tests
 	python benchmarks/models.py
 	python benchmarks/kinesis.py
 	python benchmarks/kafka_rest.py
+	python benchmarks/landing.py
 	python benchmarks/engines.py
 
 soak: .venv/dev.done .servers/kafka.done ## 100,000 events to Kafka REST under 15 kills: minutes
@@ -157,6 +164,7 @@ lock: ## Rewrite requirements/ from pyproject.toml
 	uv export --quiet --no-emit-project --no-annotate --no-header --only-group bench -o requirements/bench.txt
 	rm uv.lock
 	echo ministack==1.5.33 | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -o requirements/ministack.txt -
+	echo 'quixstreams[s3]==3.28.1' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -o requirements/quixstreams.txt -
 
 clean: ## Remove data/, target/ and logs/
 	rm -rf data target logs

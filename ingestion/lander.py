@@ -732,7 +732,7 @@ class Lander:
 
     def _make_room(self, records: Sequence[Record]) -> None:
         """Commit what is fullest, until these records can wait too."""
-        size = sum(len(value or b"") + 1 for value in columns(records)[1])
+        size = sum(map(len, filter(None, columns(records)[1]))) + len(records)
         while sum(x.size for x in self.partitions.values()) + size > self.max_buffer:
             fullest = max(self.partitions.values(), key=lambda x: x.size)
             if not fullest.size:
