@@ -11,6 +11,7 @@ USER_ID ?= $(if $(SOURCE),12a740a19697,sample)
 export LANDING ?= data/landing
 export DUCKDB_PATH ?= data/pinterest.duckdb
 export ANSWERS_PATH ?= data/answers.duckdb
+export DASHBOARD_PATH ?= data/dashboard.html
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 # In percent of ingestion/; without the servers that CI has, less of it runs.
@@ -50,7 +51,7 @@ profiles.yml:
 
 run: setup ## Events to answers: make run [SOURCE=folder of JSON Lines]
 	@if [ -d '$(LANDING)/topics' ] && [ ! -d '$(LANDING)/topics/$(USER_ID).pin' ]; then \
-		echo "$(LANDING) holds other events: their numbers would mix. Choose new places: make run LANDING=data/other DUCKDB_PATH=data/other.duckdb ANSWERS_PATH=data/other-answers.duckdb" >&2; exit 1; fi
+		echo "$(LANDING) holds other events: their numbers would mix. Choose new places: make run LANDING=data/other DUCKDB_PATH=data/other.duckdb ANSWERS_PATH=data/other-answers.duckdb DASHBOARD_PATH=data/other.html" >&2; exit 1; fi
 	@echo "1/3 Landing events in $(LANDING)"
 	@ingest emit landing --source '$(or $(SOURCE),sample)' --landing '$(LANDING)' --user-id '$(USER_ID)'
 	@echo "2/3 Building and testing the models in $(DUCKDB_PATH)"
@@ -58,6 +59,7 @@ run: setup ## Events to answers: make run [SOURCE=folder of JSON Lines]
 	@echo "3/3 The answers"
 	@ingest answers --limit 8
 	@echo "Answers: $(ANSWERS_PATH), for notebooks and BI tools. Landed records: $(LANDING)."
+	@ingest dashboard
 	@echo "Next: ingest answers --help · make trace EVENT=7528 · make docs · dbt show -s rpt_users_joined_by_year (after: source .venv/bin/activate)"
 
 build: setup ## Build the models, test the data, publish what is green
@@ -66,6 +68,9 @@ build: setup ## Build the models, test the data, publish what is green
 
 trace: setup ## Where an answer comes from: make trace EVENT=7528
 	@ingest trace $(EVENT)
+
+dashboard: setup ## Write the reports as charts, one page in one file
+	@ingest dashboard
 
 docs: setup ## Write the models' documentation to target/static_index.html
 	@dbt --quiet docs generate --static
@@ -169,4 +174,4 @@ lock: ## Rewrite requirements/ from pyproject.toml
 clean: ## Remove data/, target/ and logs/
 	rm -rf data target logs
 
-.PHONY: help setup run build trace docs check spark cluster cluster-stop servers test bench soak lock clean
+.PHONY: help setup run build trace dashboard docs check spark cluster cluster-stop servers test bench soak lock clean

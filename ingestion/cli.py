@@ -207,6 +207,38 @@ def answers(report: Sequence[str], published: Path, limit: int, json: bool) -> N
 
 
 @main.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="DASHBOARD_PATH",
+    default="data/dashboard.html",
+    show_default=True,
+    help="The page, one file ($DASHBOARD_PATH).",
+)
+@click.option("--target", help="Of profiles.yml, where dbt's own choice will not do.")
+@click.option(
+    "--target-path",
+    type=click.Path(path_type=Path),
+    envvar="DBT_TARGET_PATH",
+    default="target",
+    show_default=True,
+    help="Keeps the charts' JavaScript for the next page ($DBT_TARGET_PATH).",
+)
+def dashboard(out: Path, target: str | None, target_path: Path) -> None:
+    """Write the reports as charts, one page in one file that needs no network.
+
+    Reads what dbt built, through dbt's connection: DuckDB, Spark or Databricks.
+
+    \b
+    Example:
+      dbt build && ingest dashboard
+    """  # noqa: D301
+    from ingestion.dashboard import write_dashboard
+
+    click.echo(f"Open {write_dashboard(out, target, target_path)}")
+
+
+@main.command()
 @click.argument("event", type=click.IntRange(min=0))
 @database_option
 def trace(event: int, database: Path) -> None:

@@ -30,12 +30,14 @@ class Pipeline:
         self.landing = folder / "landing"
         self.database = folder / "pinterest.duckdb"
         self.published = folder / "answers.duckdb"
+        self.page = folder / "dashboard.html"
         self.env = {
             **os.environ,
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
             "LANDING": str(self.landing),
             "DUCKDB_PATH": str(self.database),
             "ANSWERS_PATH": str(self.published),
+            "DASHBOARD_PATH": str(self.page),
             "DBT_TARGET_PATH": str(folder / "target"),
             "DBT_LOG_PATH": str(folder / "logs"),
             "DBT_TARGET": "duckdb",

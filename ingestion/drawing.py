@@ -1,0 +1,335 @@
+"""What the panels of the page are made of: charts that suit any width and either theme.
+
+Colours are CSS variables of `dashboard.css`, so a chart follows the theme as text does.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, Final
+
+import altair as alt
+
+from ingestion.reports import Read, Row
+
+Rows = Sequence[Row]
+
+Chart = alt.TopLevelMixin
+
+NUMBER: Final = ",.12~g"
+"""All digits, with thousands apart, in the notation of D3."""
+_LONG: Final = 10_000
+"""Numbers from here on are shortened in the cells of a heatmap: 31k."""
+SERIES: Final = ["var(--series-1)", "var(--series-2)"]
+_INK, _MUTED, _RULE = "var(--ink)", "var(--muted)", "var(--rule)"
+_FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
+CONFIG: Final = {
+    "background": "transparent",
+    "font": _FONT,
+    "view": {"stroke": None},
+    "axis": {
+        "domainColor": _RULE,
+        "gridColor": _RULE,
+        "labelColor": _INK,
+        "labelFontSize": 12,
+        "labelLimit": 150,
+        "tickColor": _RULE,
+        "title": None,
+    },
+    "bar": {"color": SERIES[0]},
+    "area": {"color": SERIES[0], "line": True, "fillOpacity": 0.35},
+    "legend": {
+        "labelColor": _INK,
+        "labelFontSize": 12,
+        "orient": "top",
+        "title": None,
+    },
+    "range": {"category": SERIES},
+    "rect": {"color": SERIES[0]},
+    "text": {"color": _INK, "fontSize": 12},
+}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One finding, in a sentence worked out from the rows, and what shows it.
+
+    `unit` says what is counted and how. `charts` is one chart, or several small ones by
+    their captions; without any the panel is its table alone. `rows` are shown as the
+    panel's own table, with search and sort, beside the reports' rows.
+    """
+
+    finding: str
+    unit: str
+    charts: Chart | Mapping[str, Chart] | None = None
+    rows: Rows = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class PanelOf:
+    """A function that makes a panel of reports, and where the panel stands."""
+
+    section: str
+    question: str
+    reads: Sequence[Read]
+    make: Callable[..., Panel]
+
+
+PANELS: Final[list[PanelOf]] = []
+
+
+def panel(
+    section: str, question: str, *reads: str | Read
+) -> Callable[[Callable[..., Panel]], Callable[..., Panel]]:
+    """Put a panel on the page, below those written before it in its section.
+
+    The function gets the rows of each report as an argument, in order, as a list of
+    dicts. It is called only where every report has rows; else the page shows
+    `question` and says that there is no answer yet.
+    """
+    asked = [read if isinstance(read, Read) else Read(read) for read in reads]
+
+    def add(make: Callable[..., Panel]) -> Callable[..., Panel]:
+        PANELS.append(PanelOf(section, question, asked, make))
+        return make
+
+    return add
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure above all panels; `note` says where it is from."""
+
+    label: str
+    value: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Figures:
+    """A function that works out figures of reports."""
+
+    reads: Sequence[Read]
+    make: Callable[..., list[Figure]]
+
+    def __call__(self, *rows: Rows) -> list[Figure]:
+        """Work them out of the rows of each report, of which there are some."""
+        return self.make(*rows)
+
+
+def figures_of(*reports: str) -> Callable[[Callable[..., list[Figure]]], Figures]:
+    """Give the function below the rows of these reports, which may be none."""
+    return lambda make: Figures([Read(report) for report in reports], make)
+
+
+# --- words -------------------------------------------------------------------------
+
+
+def written(value: Any) -> str:  # noqa: ANN401 - any value of a report
+    """Write a value as a person reads it: 31,000; 2018-08; - for what is not known."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if value.is_integer() else f"{value:,.4g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M} UTC"
+    return str(value)
+
+
+def listed(words: Sequence[str], most: int = 3) -> str:
+    """Join words: "a", "a and b", "a, b and c", "a, b and 7 others"."""
+    if len(words) > most:
+        words = [*words[: most - 1], f"{len(words) - most + 1:,} others"]
+    return " and ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
+
+
+def leaders(rows: Rows, value: str) -> list[Row]:
+    """Return every row with the greatest value: ties are all there."""
+    known = [row for row in rows if row[value] is not None]
+    greatest = max((row[value] for row in known), default=None)
+    return [row for row in known if row[value] == greatest]
+
+
+def lead(rows: Rows, name: str, value: str, unit: str) -> str:
+    """Say who leads: "art leads with 20 posts", "art and travel tie at 20 posts"."""
+    first = leaders(rows, value)
+    names = list(dict.fromkeys(str(row[name]) for row in first))
+    amount = f"{written(first[0][value])} {unit}"
+    if len(rows) == 1:
+        return f"{names[0]} alone is known, with {amount}"
+    if len(names) == 1:
+        return f"{names[0]} leads with {amount}"
+    return f"{listed(names)} tie at {amount}"
+
+
+# --- charts ------------------------------------------------------------------------
+
+
+def data_of(rows: Rows, *columns: str) -> alt.InlineData:
+    """Return the columns of rows as the data of a chart; dates as ISO 8601."""
+    values = [{column: _plain(row[column]) for column in columns} for row in rows]
+    return alt.InlineData(values=values)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any value of a report
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _titled(column: str) -> str:
+    return column.replace("_", " ")
+
+
+def _tips(name: str, value: str) -> list[alt.Tooltip]:
+    return [
+        alt.Tooltip(f"{name}:N", title=_titled(name)),
+        alt.Tooltip(f"{value}:Q", title=_titled(value), format=NUMBER),
+    ]
+
+
+def _sized(chart: alt.Chart | alt.LayerChart, height: int) -> Chart:
+    sized: Chart = chart.properties(height=height, width="container")
+    return sized
+
+
+def bars(rows: Rows, name: str, value: str) -> Chart:
+    """Draw a bar for each row, in their order, with its value written at its end."""
+    greatest = max(abs(row[value]) for row in rows) or 1
+    low = -1.3 * greatest if any(row[value] < 0 for row in rows) else 0
+    base = alt.Chart(data_of(rows, name, value)).encode(
+        y=alt.Y(f"{name}:N", sort=None, title=None),
+        x=alt.X(f"{value}:Q", axis=None, scale=alt.Scale(domain=[low, 1.3 * greatest])),
+        tooltip=_tips(name, value),
+    )
+    texts = base.mark_text(align="left", dx=5).encode(
+        text=alt.Text(f"{value}:Q", format=NUMBER),
+    )
+    return _sized(base.mark_bar(cornerRadiusEnd=3) + texts, 28 * len(rows))
+
+
+def paired_bars(rows: Rows, name: str, pair: Mapping[str, str]) -> Chart:
+    """Draw two bars for each row; `pair` maps each value column to its label."""
+    long = [
+        {name: str(row[name]), "series": label, "value": row[column]}
+        for row in rows
+        for column, label in pair.items()
+        if row[column] is not None
+    ]
+    greatest = max((row["value"] for row in long), default=0) or 1
+    labels = list(pair.values())
+    base = alt.Chart(data_of(long, name, "series", "value")).encode(
+        y=alt.Y(f"{name}:N", sort=None, title=None),
+        yOffset=alt.YOffset("series:N", sort=labels),
+        x=alt.X("value:Q", axis=None, scale=alt.Scale(domain=[0, 1.25 * greatest])),
+        tooltip=_tips(name, "value"),
+    )
+    drawn = base.mark_bar(cornerRadiusEnd=3).encode(
+        color=alt.Color("series:N", sort=labels, scale=alt.Scale(range=SERIES))
+    )
+    texts = base.mark_text(align="left", dx=5).encode(
+        text=alt.Text("value:Q", format=NUMBER)
+    )
+    return _sized(drawn + texts, 52 * len(rows))
+
+
+def columns(rows: Rows, name: str, value: str) -> Chart:
+    """Draw a column for each row, along a time such as years, its value above it."""
+    greatest = max(row[value] for row in rows) or 1
+    base = alt.Chart(data_of(rows, name, value)).encode(
+        x=alt.X(f"{name}:O", title=None, axis=alt.Axis(labelAngle=0, grid=False)),
+        y=alt.Y(f"{value}:Q", axis=None, scale=alt.Scale(domain=[0, 1.1 * greatest])),
+        tooltip=_tips(name, value),
+    )
+    texts = base.mark_text(dy=-8).encode(text=alt.Text(f"{value}:Q", format=NUMBER))
+    drawn = base.mark_bar(cornerRadiusEnd=3, size=40)
+    return _sized(drawn + texts, 220)
+
+
+def heatmap(rows: Rows, across: str, down: str, value: str) -> Chart:
+    """Draw a cell for each row, the darker the greater, with its value in it."""
+    greatest = max(row[value] for row in rows) or 1
+    base = alt.Chart(data_of(rows, across, down, value)).encode(
+        x=alt.X(
+            f"{across}:O",
+            title=None,
+            axis=alt.Axis(
+                labelAngle=0, orient="top", domain=False, ticks=False, grid=False
+            ),
+        ),
+        y=alt.Y(
+            f"{down}:N",
+            sort=None,
+            title=None,
+            axis=alt.Axis(domain=False, ticks=False, grid=False),
+        ),
+        tooltip=[
+            alt.Tooltip(f"{across}:O", title=_titled(across)),
+            *_tips(down, value),
+        ],
+    )
+    cells = base.mark_rect(cornerRadius=2).encode(
+        fillOpacity=alt.FillOpacity(
+            f"{value}:Q",
+            legend=None,
+            scale=alt.Scale(domain=[0, greatest], range=[0.04, 0.55]),
+        )
+    )
+    texts = base.mark_text(fontSize=11).encode(
+        text=alt.Text(f"{value}:Q", format=",.3~s" if greatest >= _LONG else NUMBER)
+    )
+    height = 26 * len({row[down] for row in rows})
+    return _sized(cells + texts, height)
+
+
+def sparkline(rows: Rows, time: str, value: str, greatest: float) -> Chart:
+    """Draw how a value moves over time, on a scale up to `greatest`."""
+    drawn = (
+        alt.Chart(data_of(rows, time, value))
+        .mark_area(interpolate="monotone")
+        .encode(
+            x=alt.X(
+                f"{time}:T",
+                title=None,
+                axis=alt.Axis(format="%Y", tickCount="year", grid=False),
+                scale=alt.Scale(type="utc"),
+            ),
+            y=alt.Y(
+                f"{value}:Q",
+                title=None,
+                axis=alt.Axis(tickCount=2, format=NUMBER),
+                scale=alt.Scale(domain=[0, greatest]),
+            ),
+            tooltip=[
+                alt.Tooltip(f"{time}:T", format="%Y-%m", title=_titled(time)),
+                alt.Tooltip(f"{value}:Q", format=NUMBER, title=_titled(value)),
+            ],
+        )
+    )
+    return _sized(drawn, 90)
+
+
+@dataclass
+class Spec:
+    """A chart as Vega-Lite, ready for the page."""
+
+    caption: str
+    content: dict[str, Any] = field(default_factory=dict)
+
+
+def specs(panel: Panel) -> list[Spec]:
+    """Return the charts of a panel with the look of the page."""
+    charts = panel.charts
+    if charts is None:
+        return []
+    named = charts if isinstance(charts, Mapping) else {"": charts}
+    return [Spec(caption, _spec(chart)) for caption, chart in named.items()]
+
+
+def _spec(chart: Chart) -> dict[str, Any]:
+    content: dict[str, Any] = chart.to_dict()
+    del content["$schema"]
+    content["config"] = CONFIG
+    content["autosize"] = {"type": "fit-x", "contains": "padding", "resize": True}
+    return content
