@@ -2,17 +2,18 @@
 
 The broker is real, the proxy is the one of the tests, all on this machine: the ratios
 within one run say something, the records a second do not say what a real proxy does.
+Ways take turns; figures are medians with their spread. `--events` sets a third of the
+records, `--rounds` the repetitions.
 """
 
+import argparse
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import closing
 from itertools import count
 from pathlib import Path
-from statistics import median
-from typing import Final, NamedTuple
+from typing import Final
 
 import requests
 
@@ -20,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "servers"))
 
 from kafka_broker import Broker, missing
 from rest_front import RestFront
+from rounds import Timing, in_turn, tell, tell_ratio, timed
 
 from ingestion.cursors import State
 from ingestion.dispatch import Dispatch
@@ -29,26 +31,9 @@ from ingestion.records import event_number
 from ingestion.sample import write_sample
 from ingestion.sources import JsonLinesFolder
 
-EVENTS: Final = 45_000
-ROUNDS: Final = 3
 BATCH: Final = 500
 SINGLES: Final = 200
 HEADERS: Final = {"Content-Type": "application/vnd.kafka.json.v2+json"}
-
-
-class Timing(NamedTuple):
-    """What one pass took."""
-
-    records: int
-    seconds: float
-    cpu_seconds: float
-
-
-def timed(work: Callable[[], int]) -> Timing:
-    """Run something that returns how many records it sent."""
-    begin, cpu = time.perf_counter(), time.process_time()
-    records = work()
-    return Timing(records, time.perf_counter() - begin, time.process_time() - cpu)
 
 
 class Bench:
@@ -122,40 +107,31 @@ class Bench:
         return timed(work)
 
 
-def tell(name: str, timings: list[Timing]) -> float:
-    """Print the median and the spread of one way; return its records a second."""
-    rates = sorted(timing.records / timing.seconds for timing in timings)
-    cpu = median(t.cpu_seconds / t.records * 1e6 for t in timings)
-    sys.stdout.write(
-        f"{name:28} {median(rates):9,.0f} records/s ({rates[0]:,.0f} to "
-        f"{rates[-1]:,.0f}), {cpu:7.1f} µs of CPU a record\n"
-    )
-    return median(rates)
-
-
-def compare(bench: Bench, title: str) -> None:
-    """Run all ways in turn, some rounds after one that warms up, and tell."""
+def compare(bench: Bench, title: str, rounds: int) -> None:
+    """Run all ways in turn, and tell."""
     ways = (bench.bare, bench.emitter, bench.original)
-    rounds = [[way() for way in ways] for _ in range(ROUNDS + 1)][1:]
-    bare, ours, original = (list(timings) for timings in zip(*rounds, strict=True))
-    sys.stdout.write(f"{title}, {BATCH} a request\n")
-    rate = tell("bare loop, prepared bodies", bare)
-    our_rate = tell("ingest emit kafka-rest", ours)
-    slow = tell("one record a request", original)
-    sys.stdout.write(
-        f"{our_rate / rate:.0%} of the bare loop, {our_rate / slow:.0f} times one "
-        "record a request\n\n"
-    )
+    bare, ours, original = in_turn(ways, rounds)
+    sys.stdout.write(f"{title}, {ours[0].records:,} records, {BATCH} a request\n")
+    tell("bare loop, prepared bodies", bare)
+    tell("ingest emit kafka-rest", ours)
+    tell("one record a request", original)
+    tell_ratio("ingest emit / bare loop", ours, bare, "0.8")
+    tell_ratio("ingest emit / one record a request", ours, original, "20")
+    sys.stdout.write("\n")
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Compare with one topic, and with three that ingest serves side by side."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=15_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args(arguments)
     if (reason := missing()) is not None:
         sys.exit(reason)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_sample(folder / "three", EVENTS // 3, 1)
-        write_sample(folder / "one", EVENTS, 1)
+        write_sample(folder / "three", options.events, 1)
+        write_sample(folder / "one", 3 * options.events, 1)
         for kind in ("geo", "user"):
             (folder / "one" / f"{kind}.jsonl").unlink()
         with (
@@ -163,9 +139,9 @@ def main() -> None:
             RestFront(folder, broker.bootstrap) as front,
         ):
             for source, title in (("one", "One topic"), ("three", "Three topics")):
-                state = folder / "state"
-                bench = Bench(broker, front.url, folder / source, state / source)
-                compare(bench, f"{title}, {EVENTS:,} records")
+                state = folder / "state" / source
+                bench = Bench(broker, front.url, folder / source, state)
+                compare(bench, title, options.rounds)
 
 
 if __name__ == "__main__":

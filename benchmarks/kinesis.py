@@ -1,24 +1,29 @@
-"""Emitting to Kinesis beside a bare loop over PutRecords, in the same run.
+"""Emitting to Kinesis beside bare loops over the same records, in the same run.
 
-The server answers at once and stores nothing, so that clients are what is timed. The
-bare loop puts the same records, prepared before the clock starts, 500 a call, with a
-client as boto3 makes it. Rounds alternate; figures are medians with their spread.
+The server answers at once and stores nothing, so that clients are what is timed. One
+bare loop posts bodies that were written before the clock starts, 500 records each, and
+neither signs them nor looks at the answers; the other puts prepared records by boto3.
+Ways take turns; figures are medians with their spread. `--events` sets a third of the
+records, `--rounds` the repetitions.
 """
 
+import argparse
 import json
 import multiprocessing
 import os
-import statistics
+import sys
 import tempfile
-import time
-from collections.abc import Callable
-from contextlib import closing
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import boto3
-from rich.console import Console
+import requests
+from rounds import Timing, in_turn, tell, tell_ratio, timed
 
 from ingestion.cursors import State
 from ingestion.dispatch import Dispatch
@@ -30,9 +35,12 @@ from ingestion.sources import JsonLinesFolder
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-EVENTS = 20_000
-ROUNDS = 5
-RECORD_TYPES = ("pin", "geo", "user")
+BATCH: Final = 500
+RECORD_TYPES: Final = ("pin", "geo", "user")
+HEADERS: Final = {
+    "Content-Type": "application/x-amz-json-1.1",
+    "X-Amz-Target": "Kinesis_20131202.PutRecords",
+}
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -46,11 +54,8 @@ class Answers(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.headers["X-Amz-Target"].endswith("PutRecords"):
             entry = {"ShardId": "shardId-000000000000", "SequenceNumber": "4" * 56}
-            count = body.count(b'"PartitionKey"')
-            answer: dict[str, Any] = {
-                "FailedRecordCount": 0,
-                "Records": [entry] * count,
-            }
+            entries = [entry] * body.count(b'"PartitionKey"')
+            answer: dict[str, Any] = {"FailedRecordCount": 0, "Records": entries}
         else:
             summary = {
                 "StreamStatus": "ACTIVE",
@@ -76,85 +81,113 @@ def serve(port: "Connection") -> None:
     server.serve_forever()
 
 
-def bare(folder: Path) -> Callable[[], None]:
-    """Prepare the calls of a bare loop."""
-    calls = []
-    for record_type in RECORD_TYPES:
-        lines = (folder / f"{record_type}.jsonl").read_bytes().splitlines()
-        entries = [
-            {"Data": line, "PartitionKey": str(event_number(record_type, line))}
-            for line in lines
-        ]
-        name = stream_name("u", record_type)
-        calls += [(name, entries[n : n + 500]) for n in range(0, len(entries), 500)]
-    client: Any = boto3.client("kinesis")
-
-    def put() -> None:
-        for name, records in calls:
-            answer = client.put_records(StreamName=name, Records=records)
-            if answer["FailedRecordCount"]:
-                raise AssertionError(answer)
-
-    return put
-
-
-def ours(folder: Path, state: Path) -> tuple[float, float]:
-    """Emit the folder; return seconds and CPU seconds after the check of the source."""
-    with (
-        closing(JsonLinesFolder.open(folder)) as source,
-        Dispatch(source, Kinesis.of(make_client), State(state), "u") as dispatch,
-    ):
-        lanes = dispatch.prepare(lambda _: None)
-        seconds, cpu = timed(lambda: dispatch.run(lanes))
-        if sum(lane.courier.tally.acknowledged for lane in lanes) != 3 * EVENTS:
-            raise AssertionError("not all is acknowledged")
-        return seconds, cpu
-
-
-def timed(work: Callable[[], None]) -> tuple[float, float]:
-    """Return seconds and CPU seconds of this process."""
-    started, cpu = time.perf_counter(), time.process_time()
-    work()
-    return time.perf_counter() - started, time.process_time() - cpu
-
-
-def main() -> None:
-    """Run and print."""
+@contextmanager
+def serving() -> Iterator[str]:
+    """Serve in a process of its own."""
     receiver, sender = multiprocessing.Pipe()
     server = multiprocessing.Process(target=serve, args=(sender,), daemon=True)
     server.start()
-    os.environ |= {
-        "AWS_ENDPOINT_URL_KINESIS": f"http://127.0.0.1:{receiver.recv()}",
-        "AWS_DEFAULT_REGION": "eu-west-1",
-        "AWS_ACCESS_KEY_ID": "made-up",
-        "AWS_SECRET_ACCESS_KEY": "for a benchmark",
-    }
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        write_sample(folder / "sample", EVENTS, 1)
-        put = bare(folder / "sample")
-        rounds = [
-            (timed(put), ours(folder / "sample", folder / f"state-{n}"))
-            for n in range(ROUNDS)
+    try:
+        yield f"http://127.0.0.1:{receiver.recv()}"
+    finally:
+        server.terminate()
+        server.join()
+
+
+class Bench:
+    """Three ways to send the same records."""
+
+    def __init__(self, url: str, source: Path, state: Path) -> None:
+        """Prepare what the bare loops send."""
+        self._url, self._source, self._state = url, source, state
+        self._numbers = count()
+        self._puts = [
+            (stream_name("u", record_type), entries[n : n + BATCH])
+            for record_type in RECORD_TYPES
+            for entries in [list(self._entries(record_type))]
+            for n in range(0, len(entries), BATCH)
         ]
-    server.terminate()
-    report("bare loop", [loop for loop, _ in rounds])
-    report("ingest emit kinesis", [emit for _, emit in rounds])
-    ratios = [loop[0] / emit[0] for loop, emit in rounds]
-    Console().print(
-        f"records/s beside the bare loop: {statistics.median(ratios):.0%} "
-        f"({min(ratios):.0%}-{max(ratios):.0%}); wanted 80 % or more"
-    )
+        self._bodies = [self._body(name, entries) for name, entries in self._puts]
+        self._records = sum(len(entries) for _, entries in self._puts)
+
+    def _entries(self, record_type: str) -> Iterator[dict[str, Any]]:
+        for line in (self._source / f"{record_type}.jsonl").read_bytes().splitlines():
+            key = str(event_number(record_type, line))
+            yield {"Data": line, "PartitionKey": key}
+
+    @staticmethod
+    def _body(name: str, entries: list[dict[str, Any]]) -> bytes:
+        coded = [{**e, "Data": b64encode(e["Data"]).decode()} for e in entries]
+        return json.dumps({"StreamName": name, "Records": coded}).encode()
+
+    def bare(self) -> Timing:
+        """Post the prepared bodies over one session, and look at nothing."""
+
+        def work() -> int:
+            with requests.Session() as session:
+                for body in self._bodies:
+                    answer = session.post(self._url, data=body, headers=HEADERS)
+                    answer.raise_for_status()
+            return self._records
+
+        return timed(work)
+
+    def by_boto3(self) -> Timing:
+        """Put the prepared records with a client as boto3 makes it."""
+        client: Any = boto3.client("kinesis")
+
+        def work() -> int:
+            for name, records in self._puts:
+                answer = client.put_records(StreamName=name, Records=records)
+                if answer["FailedRecordCount"]:
+                    raise AssertionError(answer)
+            return self._records
+
+        return timed(work)
+
+    def emitter(self) -> Timing:
+        """Emit with keys, outcomes, order, and a position on disk."""
+        state = State(self._state / str(next(self._numbers)))
+        with (
+            closing(JsonLinesFolder.open(self._source)) as source,
+            Dispatch(source, Kinesis.of(make_client), state, "u") as dispatch,
+        ):
+            lanes = dispatch.prepare(lambda _: None)
+
+            def work() -> int:
+                dispatch.run(lanes)
+                return sum(lane.courier.tally.acknowledged for lane in lanes)
+
+            return timed(work)
 
 
-def report(name: str, rounds: list[tuple[float, float]]) -> None:
-    """Print the rates of one of the two."""
-    rates = sorted(3 * EVENTS / seconds for seconds, _ in rounds)
-    cpu = statistics.median(cpu for _, cpu in rounds) / (3 * EVENTS) * 1e6
-    Console().print(
-        f"{name}: {statistics.median(rates):,.0f} records/s "
-        f"({rates[0]:,.0f}-{rates[-1]:,.0f}), {cpu:.1f} µs of client CPU a record"
-    )
+def compare(bench: Bench, rounds: int) -> None:
+    """Run all ways in turn, and tell."""
+    bare, boto, ours = in_turn((bench.bare, bench.by_boto3, bench.emitter), rounds)
+    sys.stdout.write(f"Three streams, {ours[0].records:,} records, {BATCH} a request\n")
+    tell("bare loop, prepared bodies", bare)
+    tell("bare loop, boto3", boto)
+    tell("ingest emit kinesis", ours)
+    tell_ratio("ingest emit / bare loop, prepared bodies", ours, bare, "0.8")
+    tell_ratio("ingest emit / bare loop, boto3", ours, boto, "0.8")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=20_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args(arguments)
+    with serving() as url, tempfile.TemporaryDirectory() as folder:
+        os.environ |= {
+            "AWS_ENDPOINT_URL_KINESIS": url,
+            "AWS_DEFAULT_REGION": "eu-west-1",
+            "AWS_ACCESS_KEY_ID": "made-up",
+            "AWS_SECRET_ACCESS_KEY": "for a benchmark",
+        }
+        source = Path(folder) / "sample"
+        write_sample(source, options.events, 1)
+        compare(Bench(url, source, Path(folder) / "state"), options.rounds)
 
 
 if __name__ == "__main__":

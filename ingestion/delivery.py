@@ -6,6 +6,7 @@ what failed, isolates what is refused, and knows up to where everything is settl
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from random import Random
 from typing import Final, NamedTuple, Protocol, TypeAlias
@@ -87,6 +88,7 @@ class Limits:
 class Transport(Protocol):
     """A way to one topic or stream, used by one thread at a time; it never retries.
 
+    Only `measure`, which depends on nothing but the message, is called beside a `send`.
     Errors of the libraries behind it are translated: what may pass is `Again`, what
     cannot is `Stop`, or a `StopError` raised where no record of the request was stored.
     """
@@ -156,13 +158,65 @@ class Tally:
     waiting_for: str = ""
 
 
+class Batch(NamedTuple):
+    """The next records for one request; none of them is the end of the source.
+
+    `unsendable` are those between that can never be sent, with the reason. `end` is the
+    position behind all of them.
+    """
+
+    messages: list[Message]
+    unsendable: list[tuple[Message, str]]
+    end: int
+
+
+class Batches:
+    """Cuts messages into batches. It sends, settles and keeps nothing."""
+
+    def __init__(
+        self, messages: Iterator[Message], transport: Transport, position: int
+    ) -> None:
+        """Cut messages from `position` on as the transport's limits want it."""
+        self._messages = messages
+        self._transport = transport
+        self._end = position
+        self._held: Message | None = None
+
+    def cut(self, records: int) -> Batch:
+        """Take the next records that fit one request, at most so many."""
+        batch = Batch([], [], self._end)
+        room = self._transport.limits.bytes
+        values: dict[int, bytes] = {}
+        while len(batch.messages) < records and (message := self._take()) is not None:
+            try:
+                room -= self._transport.measure(message)
+            except SetAsideError as error:
+                reason = f"{error.reason}: the record {error}"
+                batch.unsendable.append((message, reason))
+                self._end = message.position + 1
+                continue
+            if batch.messages and (room < 0 or _differs(values, message)):
+                self._held = message
+                break
+            if message.key is not None:
+                values[message.key] = message.value
+            batch.messages.append(message)
+            self._end = message.position + 1
+        return batch._replace(end=self._end)
+
+    def _take(self) -> Message | None:
+        held, self._held = self._held, None
+        return held or next(self._messages, None)
+
+
 class Courier:
     """Delivers the messages of one topic in order, a batch at a time.
 
-    Everything below `settled_below` is acknowledged or set aside, at any moment. A
-    batch never holds two different values of one key, and the next one starts when
-    every record of this one is settled: so per key the last value stored is the last
-    one sent, unless a request that timed out is stored late.
+    While a request is open, a second thread reads and cuts the next batch; it is sent
+    when every record of this one is settled. Everything below `settled_below` is
+    acknowledged or set aside, at any moment. A batch never holds two different values
+    of one key: so per key the last value stored is the last one sent, unless a request
+    that timed out is stored late.
 
     A record that fails unclearly is sent alone three times, a request that is refused
     is bisected; what fails alone becomes a *suspect*. Suspects are set aside when a
@@ -193,7 +247,6 @@ class Courier:
         self._random = random or Random()  # noqa: S311 - spreads retries, no secret
         self._stopping = stopping
         self._width = transport.limits.records
-        self._held: Message | None = None
         self._open: set[int] = set()
         self._suspects: list[tuple[Message, str]] = []
         self._alone: dict[int, int] = {}
@@ -210,7 +263,7 @@ class Courier:
         self._next = position
         try:
             self._check()
-            self._deliver(messages)
+            self._deliver(Batches(messages, self._transport, position))
         finally:
             self._settled.save(self.settled_below, now=True)
 
@@ -218,25 +271,41 @@ class Courier:
         while not self._stopping() and (again := self._transport.check()) is not None:
             self._pause(again)
 
-    def _deliver(self, messages: Iterator[Message]) -> None:
+    def _deliver(self, batches: Batches) -> None:
         self._due_at = self._pace.now()
-        while not self._stopping():
-            due = self._due()
-            if due < 1:
-                self._pace.sleep(_NAP_SECONDS)
-                continue
-            batch = self._next_batch(messages, min(due, self._width))
-            if not batch:
-                self._confirm_suspects()
-                break
-            self._spend(len(batch))
-            self._settle(batch)
-            self._settled.save(self.settled_below)
+        with ThreadPoolExecutor(1) as beside:
+            ahead: Future[Batch] | None = None
+            while not self._stopping():
+                due = self._due()
+                if due < 1:
+                    self._pace.sleep(_NAP_SECONDS)
+                    continue
+                batch = ahead.result() if ahead else batches.cut(due)
+                if self._patience.rate is None:
+                    ahead = beside.submit(batches.cut, due)
+                if not self._deliver_batch(batch):
+                    break
+
+    def _deliver_batch(self, batch: Batch) -> bool:
+        """Settle a batch; False at the end of the source."""
+        for message, reason in batch.unsendable:
+            self._set_aside(message, reason)
+        self._open.update(message.position for message in batch.messages)
+        self._next = batch.end
+        if not batch.messages:
+            self._confirm_suspects()
+            return False
+        self._spend(len(batch.messages))
+        self._settle(batch.messages)
+        self._settled.save(self.settled_below)
+        return True
 
     def _due(self) -> int:
+        most = self._transport.limits.records
         if self._patience.rate is None:
-            return self._transport.limits.records
-        return int((self._pace.now() - self._due_at) * self._patience.rate) + 1
+            return most
+        due = int((self._pace.now() - self._due_at) * self._patience.rate) + 1
+        return min(due, most)
 
     def _spend(self, records: int) -> None:
         """Move on when the next record is due; at most a second is ever made up for."""
@@ -250,32 +319,6 @@ class Courier:
         return min(self._open, default=self._next)
 
     # --- batches -------------------------------------------------------------------
-
-    def _next_batch(self, messages: Iterator[Message], records: int) -> list[Message]:
-        """Take the next records that fit one request; an empty list is the end."""
-        batch: list[Message] = []
-        room = self._transport.limits.bytes
-        values: dict[int, bytes] = {}
-        while len(batch) < records and (message := self._take(messages)) is not None:
-            try:
-                room -= self._transport.measure(message)
-            except SetAsideError as error:
-                self._set_aside(message, f"{error.reason}: the record {error}")
-                self._next = message.position + 1
-                continue
-            if batch and (room < 0 or _differs(values, message)):
-                self._held = message
-                break
-            if message.key is not None:
-                values[message.key] = message.value
-            batch.append(message)
-            self._open.add(message.position)
-            self._next = message.position + 1
-        return batch
-
-    def _take(self, messages: Iterator[Message]) -> Message | None:
-        held, self._held = self._held, None
-        return held or next(messages, None)
 
     def _settle(self, batch: list[Message]) -> None:
         """Send until every record of the batch is settled, or the run is stopping."""

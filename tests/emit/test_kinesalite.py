@@ -109,6 +109,8 @@ def deliver(
         except StopError as error:
             if "have expired" not in str(error):  # twice in a row
                 raise
+        finally:
+            runs[-1].close()
     return runs
 
 

@@ -1,7 +1,8 @@
 """The courier: what it sends again, alone, never, and how long it waits."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
+from threading import Event
 
 import pytest
 
@@ -100,7 +101,12 @@ class Bench:
             len(self.transport.sent) >= self.stop_after
         )
 
-    def deliver(self, *messages: Message, patience: Patience | None = None) -> Courier:
+    def deliver(
+        self,
+        *messages: Message,
+        rows: Iterator[Message] | None = None,
+        patience: Patience | None = None,
+    ) -> Courier:
         courier = Courier(
             "u.pin",
             self.transport,
@@ -111,7 +117,7 @@ class Bench:
             stopping=self.stopping,
         )
         self.courier = courier
-        courier.deliver(iter(messages))
+        courier.deliver(rows or iter(messages))
         return courier
 
 
@@ -256,6 +262,28 @@ def test_an_interrupt_ends_after_the_open_request() -> None:
     bench.deliver(*messages(8))
     assert bench.transport.sent == [[0, 1, 2, 3]]
     assert bench.settled.positions[-1] == 1
+
+
+def test_the_next_batch_is_cut_while_a_request_is_open_and_not_yet_settled() -> None:
+    bench, cut = Bench(), Event()
+
+    def rows() -> Iterator[Message]:
+        yield from messages(5)
+        yield Message(5, 5, b"x" * 101)
+        cut.set()
+        yield from messages(9)[6:]
+
+    class WaitingTransport(FakeTransport):
+        def send(self, batch: Sequence[Message]) -> Sequence[Outcome]:
+            assert cut.wait(30), "nobody reads on while a request is open"
+            bench.stop_after = 1
+            return super().send(batch)
+
+    bench.transport = WaitingTransport()
+    bench.deliver(rows=rows())
+    assert bench.transport.sent == [[0, 1, 2, 3]]
+    assert bench.settled.positions[-1] == 4
+    assert bench.settled.aside == []
 
 
 def test_the_topic_is_checked_until_it_answers() -> None:

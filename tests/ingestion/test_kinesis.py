@@ -1,7 +1,9 @@
 """Kinesis: what each answer means, and that nothing is lost under any faults."""
 
+import base64
+import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, repeat
 from random import Random
 from types import SimpleNamespace
@@ -9,6 +11,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import faulty_kinesis
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSPreparedRequest, AWSRequest, AWSResponse
+from botocore.credentials import Credentials
 from botocore.exceptions import (
     ClientError,
     ConnectionClosedError,
@@ -58,9 +63,19 @@ class FakeClient:
         self.answers = list(answers)
         self.puts: list[dict[str, Any]] = []
         self.closed = 0
+        self.hooks: dict[str, Callable[..., None]] = {}
+        self.meta = SimpleNamespace(events=self)
+
+    def register_first(self, event: str, hook: Callable[..., None]) -> None:
+        self.hooks[event] = hook
+
+    def unregister(self, event: str, hook: Callable[..., None]) -> None:
+        assert self.hooks.pop(event) == hook
 
     def put_records(self, **put: object) -> object:
-        self.puts.append(put)
+        params = {"body": json.dumps(put).encode()}
+        self.hooks["before-call.kinesis.PutRecords"](params=params)
+        self.puts.append(json.loads(params["body"]))
         return self.describe_stream_summary()
 
     def describe_stream_summary(self, **_: object) -> object:
@@ -71,6 +86,13 @@ class FakeClient:
 
     def close(self) -> None:
         self.closed += 1
+
+
+class Raw(io.BytesIO):
+    """A body as urllib3 has it."""
+
+    def stream(self, **_: object) -> Iterator[bytes]:
+        yield self.getvalue()
 
 
 def direct(fake: FakeClient, now: float = AT_DATE) -> KinesisTransport:
@@ -94,10 +116,64 @@ def test_an_entry_is_acknowledged_by_its_own_sequence_number() -> None:
         Acknowledged("shardId-000000000000", "5"),
         Again("Kinesis says ProvisionedThroughputExceededException"),
     ]
-    assert fake.puts[0]["Records"][1] == {
-        "Data": b'{"index":2863}',
-        "PartitionKey": "2863",
+    data = base64.b64encode(b'{"index":2863}').decode()
+    assert fake.puts[0]["StreamName"] == "s"
+    assert fake.puts[0]["Records"][1] == {"Data": data, "PartitionKey": "2863"}
+
+
+@pytest.mark.parametrize(
+    ("body", "outcome"),
+    [
+        (b'{"Records":[{"ShardId":"s","SequenceNumber":"5"}]}', Acknowledged("s", "5")),
+        (b'{"Records":[{"ErrorCode":"Throttling"}]}', Again("Kinesis says Throttling")),
+        (b'{"Records":{}}', None),
+        (b"{}", None),
+        (b"[]", None),
+        (b"<html>", None),
+        (b"", None),
+    ],
+)
+def test_what_the_client_signs_is_what_was_written_and_what_it_got_is_read(
+    body: bytes, outcome: Outcome | None
+) -> None:
+    sent: list[Any] = []
+
+    def answer(request: AWSPreparedRequest, **_: object) -> Any:  # noqa: ANN401
+        sent.append(request)
+        return AWSResponse(request.url, 200, cast("Any", {}), Raw(body))
+
+    client = faulty_kinesis.client()
+    client.meta.events.register("before-send.kinesis.PutRecords", answer)
+    transport = KinesisTransport("s", lambda: client)
+    (found,) = transport.send([Message(0, None, b'"a"')])
+    transport.close()
+    if outcome is None:
+        assert_means(found, Again, detail=True)
+    else:
+        assert found == outcome
+    (request,) = sent
+    assert json.loads(request.body) == {
+        "StreamName": "s",
+        "Records": [{"Data": "ImEi", "PartitionKey": "no-key"}],
     }
+    signed = request.headers["Authorization"].decode().rpartition("Signature=")[2]
+    assert signed == signature_of(request)
+
+
+def signature_of(request: Any) -> str:  # noqa: ANN401
+    """Sign anew what was sent."""
+    headers = {
+        name: value.decode() if isinstance(value, bytes) else value
+        for name, value in request.headers.items()
+    }
+    named = headers["Authorization"].partition("SignedHeaders=")[2].partition(",")[0]
+    kept = {name: headers[name] for name in headers if name.lower() in named}
+    again = AWSRequest("POST", request.url, kept, request.body)
+    again.context["timestamp"] = headers["X-Amz-Date"]
+    credentials = Credentials("made-up", "for tests")
+    signer = SigV4Auth(credentials, "kinesis", "eu-west-1")
+    text = signer.string_to_sign(again, signer.canonical_request(again))
+    return str(signer.signature(text, again))
 
 
 @pytest.mark.parametrize(
@@ -355,7 +431,7 @@ class HonestTransport(WatchedTransport):
         return outcomes
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(
     st.lists(st.sampled_from(Fault), max_size=40),
     st.lists(st.integers(0, 30), min_size=1, max_size=120),
@@ -379,6 +455,8 @@ def test_under_any_faults_all_is_stored_and_the_last_value_is_the_last_sent(
             except StopError as error:
                 if "have expired" not in str(error):  # twice in a row
                     raise
+            finally:
+                transport.close()
     finally:
         faulty.close()
     stored = [put for shard in memory.shards.values() for put in shard]

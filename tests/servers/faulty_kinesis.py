@@ -74,7 +74,6 @@ class FaultyKinesis:
         self.happened: dict[Fault, int] = dict.fromkeys(Fault, 0)
         events = client.meta.events
         name = "kinesis.PutRecords"
-        events.register(f"before-parameter-build.{name}", self._choose, "choose")
         events.register(f"before-call.{name}", self._before, "before")
         events.register(f"after-call.{name}", self._after, "after")
         if memory is not None:
@@ -82,7 +81,6 @@ class FaultyKinesis:
 
     def close(self) -> None:
         events, name = self._client.meta.events, "kinesis.PutRecords"
-        events.unregister(f"before-parameter-build.{name}", unique_id="choose")
         events.unregister(f"before-call.{name}", unique_id="before")
         events.unregister(f"after-call.{name}", unique_id="after")
 
@@ -92,19 +90,21 @@ class FaultyKinesis:
         self.renewals += 1
         return self._client
 
-    def _choose(self, params: dict[str, Any], **_: object) -> None:
-        records = params["Records"]
+    def _choose(self, params: dict[str, Any]) -> None:
+        put = json.loads(params["body"])
+        records = put["Records"]
         self._fault, self._failed = self._faults(), set()
         if self._fault is Fault.SOME and len(records) > 1:
             count = self._random.randint(1, len(records) - 1)
             self._failed = set(self._random.sample(range(len(records)), count))
             kept = [r for n, r in enumerate(records) if n not in self._failed]
-            params["Records"] = kept
+            params["body"] = json.dumps({**put, "Records": kept}).encode()
         if self._fault is Fault.EXPIRED:
             self._expired = True
         self.happened[self._fault] += 1
 
     def _before(self, params: dict[str, Any], **_: object) -> Any:  # noqa: ANN401
+        self._choose(params)
         if self._expired:
             return _refused("ExpiredTokenException")
         if self._fault is Fault.THROTTLED:
