@@ -1,7 +1,8 @@
 """The command line, `ingest`. Commands import what they need when they run."""
 # ruff: noqa: PLC0415 - `ingest --help` and shell completion stay fast
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from ingestion.cli_topics import streams, topics
 from ingestion.errors import StopError
 
 if TYPE_CHECKING:
+    from ingestion.against import Held, Original
     from ingestion.verify import Ledger
 
 
@@ -76,46 +78,123 @@ _VERIFY_SECONDS = 120.0
 
 @main.command(epilog=EXIT_CODES)
 @click.argument("landing", type=click.Path(readable=False))
+@click.option(
+    "--against",
+    type=click.Choice(["kafka", "kinesis"]),
+    help="Also say what this source has and LANDING has not,",
+)
+@click.option(
+    "--records",
+    is_flag=True,
+    help="and compare everything that it still has, record by record.",
+)
+@click.option("--bootstrap", help="Of --against kafka, such as localhost:9092.")
+@click.option(
+    "--kafka-config",
+    type=click.Path(path_type=Path),
+    help="A file with settings of librdkafka, name=value a line, such as for SASL.",
+)
+@click.option("--region", help="Of --against kinesis.")
 @s3_options
 @click.option("--json", is_flag=True, help="Write JSON lines, for machines.")
-def verify(landing: str, json: bool, s3: S3Options) -> None:
+def verify(  # noqa: PLR0917 - click passes options by name
+    landing: str,
+    against: str | None,
+    records: bool,
+    bootstrap: str | None,
+    kafka_config: Path | None,
+    region: str | None,
+    json: bool,
+    s3: S3Options,
+) -> None:
     """Prove that nothing in LANDING is lost, doubled or broken.
 
     LANDING is a folder or s3://bucket/prefix. Reads every object in full and prints a
     ledger per topic and partition. Not clean is exit code 1. While something is
-    emitting, its newest link may look unwritten.
+    emitting, its newest link may look unwritten; while something is landing, what
+    waits for its link is missing.
 
     \b
     Example:
       ingest verify data/landing
       ingest verify s3://bucket/landing
+      ingest verify data/landing --against kafka --bootstrap localhost:9092 --records
     """  # noqa: D301
+    from ingestion.against import hold_against
     from ingestion.landing import Landing
     from ingestion.verify import verify as ledgers_of
 
+    if (against == "kafka") != (bootstrap is not None):
+        raise click.UsageError("--against kafka and --bootstrap go together.")
+    if records and against is None:
+        raise click.UsageError("--records needs --against.")
     with told(json=json):
         store = store_at(landing, s3, give_up_after=_VERIFY_SECONDS)
-        ledgers = list(ledgers_of(Landing.read(store)))
-    (_tell_json if json else _tell)(landing, ledgers)
-    if not all(ledger.clean for ledger in ledgers):
+        opened = Landing.read(store)
+        ledgers: list[Ledger | Held] = list(ledgers_of(opened))
+        partitions = len(ledgers)
+        (_tell_json if json else _tell)(landing, "ledger", ledgers)
+        if against is not None:
+            with _original(bootstrap, kafka_config, region) as original:
+                held: list[Ledger | Held]
+                held = list(hold_against(opened, original, whole=records))
+            (_tell_json if json else _tell)(landing, f"against_{against}", held)
+            ledgers += held
+    clean = all(ledger.clean for ledger in ledgers)
+    if json:
+        _tell_verified(landing, partitions, clean=clean)
+    elif ledgers:
+        said = "Clean: nothing is lost, doubled or broken." if clean else "NOT CLEAN."
+        click.echo(said)
+    if not clean:
         click.get_current_context().exit(1)
 
 
-def _tell_json(landing: str, ledgers: Sequence["Ledger"]) -> None:
+@contextmanager
+def _original(
+    bootstrap: str | None, config: Path | None, region: str | None
+) -> "Iterator[Original]":
+    """Open Kafka, or Kinesis without `bootstrap`."""
+    from contextlib import closing
+
+    if bootstrap is None:
+        from ingestion.kinesis import make_client
+        from ingestion.kinesis_source import KinesisCalls, KinesisOriginal
+
+        with closing(KinesisCalls(lambda: make_client(region))) as calls:
+            yield KinesisOriginal(calls)
+        return
+    from ingestion.kafka_source import KafkaOriginal, KafkaReader, kafka_consumer
+    from ingestion.topics import kafka_admin, kafka_settings
+
+    settings = kafka_settings(config) if config else {}
+    consumer = kafka_consumer(bootstrap, "ingest-verify", settings)
+    admin = kafka_admin(bootstrap, config)
+    with closing(KafkaReader(consumer, admin, ())) as reader:
+        yield KafkaOriginal(reader)
+
+
+def _tell_json(_: str, event: str, ledgers: "Sequence[Ledger | Held]") -> None:
     from dataclasses import asdict
 
     from ingestion.progress import write_json
 
     for ledger in ledgers:
-        write_json("ledger", **asdict(ledger), clean=ledger.clean)
-    clean = all(ledger.clean for ledger in ledgers)
-    write_json("verified", landing=landing, partitions=len(ledgers), clean=clean)
+        write_json(event, **asdict(ledger), clean=ledger.clean)
 
 
-def _tell(landing: str, ledgers: Sequence["Ledger"]) -> None:
+def _tell_verified(landing: str, partitions: int, *, clean: bool) -> None:
+    from ingestion.progress import write_json
+
+    write_json("verified", landing=landing, partitions=partitions, clean=clean)
+
+
+def _tell(landing: str, event: str, ledgers: "Sequence[Ledger | Held]") -> None:
     if not ledgers:
         click.echo(f"{landing} is a landing with nothing in it yet.")
         return
+    if event != "ledger":
+        click.echo(event.replace("_", " ").capitalize())
     click.echo(table([ledger.counts() for ledger in ledgers]))
     for ledger in ledgers:
         where = f"{ledger.topic} partition {ledger.partition}"
@@ -124,8 +203,6 @@ def _tell(landing: str, ledgers: Sequence["Ledger"]) -> None:
         more = len(ledger.problems) - _SHOWN_PROBLEMS
         if more > 0:
             click.echo(f"{where}: and {more:,} more (--json has all)", err=True)
-    clean = all(ledger.clean for ledger in ledgers)
-    click.echo("Clean: nothing is lost, doubled or broken." if clean else "NOT CLEAN.")
 
 
 # --- answers -----------------------------------------------------------------------

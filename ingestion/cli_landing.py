@@ -17,7 +17,6 @@ from ingestion.cli_shared import (
     table,
     told,
 )
-from ingestion.errors import StopError
 
 if TYPE_CHECKING:
     from ingestion.dead_letters import DeadLetter, Replayed, Return
@@ -78,12 +77,13 @@ def _row(letter: "DeadLetter") -> dict[str, Any]:
 
 @click.command(epilog=EXIT_CODES)
 @_letter_options
-@click.option("--bootstrap", help="Brokers that they came from.")
+@click.option("--bootstrap", help="Brokers that they came from; Kinesis if not given.")
 @click.option(
     "--kafka-config",
     type=click.Path(path_type=Path),
     help="A file with settings of librdkafka, name=value a line, such as for SASL.",
 )
+@click.option("--region", help="Of Kinesis; $AWS_DEFAULT_REGION if not given.")
 @click.option(
     "--max-record-bytes",
     type=click.IntRange(min=1),
@@ -97,15 +97,17 @@ def replay(  # noqa: PLR0917 - click passes options by name
     reason: str | None,
     bootstrap: str | None,
     kafka_config: Path | None,
+    region: str | None,
     max_record_bytes: int,
     s3: S3Options,
     json: bool,
 ) -> None:
-    """Send dead letters of LANDING that today's rules accept back to their topics.
+    """Send dead letters of LANDING that today's rules accept back to their source.
 
-    Each goes back with its key, byte for byte, to the partition that it came from, and
-    the lander lands it as any other record. It is marked when it is stored there, and
-    never listed again. At least once: after a kill, one may be sent a second time.
+    Each goes back with its key, byte for byte, to the partition or the stream that it
+    came from, and the lander lands it as any other record. It is marked when it is
+    stored there, and never listed again. At least once: after a kill, one may be sent
+    a second time.
 
     \b
     Example:
@@ -119,7 +121,7 @@ def replay(  # noqa: PLR0917 - click passes options by name
         store = store_at(landing, s3, interrupts.sleep, _S3_SECONDS)
         done = replay_letters(
             Landing.read(store),
-            _way_back(bootstrap, kafka_config, max_record_bytes),
+            _way_back(bootstrap, kafka_config, region, max_record_bytes),
             topic=topic,
             reason=reason,
             max_record_bytes=max_record_bytes,
@@ -130,15 +132,18 @@ def replay(  # noqa: PLR0917 - click passes options by name
 
 
 def _way_back(
-    bootstrap: str | None, config: Path | None, max_record_bytes: int
+    bootstrap: str | None, config: Path | None, region: str | None, max_bytes: int
 ) -> "Return":
+    if bootstrap is None:
+        from ingestion.kinesis import make_client
+        from ingestion.kinesis_return import KinesisReturn
+
+        return KinesisReturn(lambda: make_client(region))
     from ingestion.kafka_return import KafkaReturn, kafka_producer
     from ingestion.topics import kafka_admin, kafka_settings
 
-    if bootstrap is None:
-        raise StopError("Say --bootstrap: the brokers that the dead letters came from.")
     settings = kafka_settings(config) if config else {}
-    producer = kafka_producer(bootstrap, settings, max_record_bytes)
+    producer = kafka_producer(bootstrap, settings, max_bytes)
     return KafkaReturn(producer, kafka_admin(bootstrap, config))
 
 

@@ -69,13 +69,13 @@ def _waiting(landing: Landing, partition: Partition) -> Iterator[DeadLetter]:
     found = [(dead_letter_offset(partition, name), name) for name in names]
     for position, name in sorted((p, name) for p, name in found if p is not None):
         if name.removesuffix(".json") + _REPLAYED not in replayed:
-            yield _read(landing, partition, position, name)
+            yield read_letter(landing, partition, position)
 
 
-def _read(
-    landing: Landing, partition: Partition, position: int, file: str
-) -> DeadLetter:
-    name = f"{partition.dead_letters}/{file}"
+def read_letter(landing: Landing, partition: Partition, position: int) -> DeadLetter:
+    """Read the dead letter at a position; `DamagedError` where it cannot be read."""
+    name = partition.object_name(position, ".json")
+    name = name.replace("topics/", "_dead_letter/", 1)
     body = landing.store.read(name)
     try:
         said = orjson.loads(body or b"")

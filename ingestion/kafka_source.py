@@ -14,12 +14,15 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
-from ingestion.errors import IngestError, StopError
+from ingestion.against import Stretch
+from ingestion.errors import IngestError, RetryError, StopError
 from ingestion.lander import Batch, Bounds, Columns, Log, Point, Record
+from ingestion.landing import Link
 from ingestion.stores import Partition
 from ingestion.topics import explain_kafka
 
 _BATCH: Final = 1_000
+_READ_SECONDS: Final = 1.0
 _SETTINGS: Final = {
     "auto.offset.reset": "error",
     "isolation.level": "read_committed",
@@ -294,3 +297,66 @@ class KafkaLog:
             self.reader.consumer.commit(offsets=[place], asynchronous=True)
         except KafkaException as error:
             raise explain_kafka(error, f"commit the lag of {self.partition}") from error
+
+
+# --- held against a landing --------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaOriginal:
+    """Kafka as `ingestion.against` asks it; places are offsets."""
+
+    reader: KafkaReader
+
+    def numbers(self, topic: str) -> list[int]:
+        """Return the numbers of a topic's partitions."""
+        return self.reader.numbers(topic)
+
+    def identity(self, topic: str) -> str:
+        """Return `kafka:<cluster id>:<topic id>`, asked of the brokers now."""
+        return self.reader.identity(topic)
+
+    def end(self, link: Link) -> int:
+        """Return the first offset behind a link."""
+        return link.next - link.base
+
+    def read(self, partition: Partition, end: Link | None, *, whole: bool) -> Stretch:
+        """Read what is committed from the chain's end, or from the log start, on.
+
+        Raises `StopError` where the topic ends before its chain does.
+        """
+        landed = 0 if end is None else self.end(end)
+        low, high = KafkaLog(self.reader, partition).bounds()
+        if landed > high:
+            raise StopError(
+                f"{partition} ends at {high}, but it was landed up to {landed}: it was "
+                "cut."
+            )
+        start = low if whole else max(low, landed)
+        expired = max(low - landed, 0) if end is not None else 0
+        return Stretch(self._records(partition, start, high), expired)
+
+    def _records(
+        self, partition: Partition, start: int, high: int
+    ) -> Iterator[tuple[int, Record]]:
+        consumer, quiet = self.reader.consumer, 0.0
+        consumer.assign([TopicPartition(partition.topic, partition.number, start)])
+        while start < high:
+            for message in consumer.consume(_BATCH, _READ_SECONDS):
+                failed = message.error()
+                if failed is None:
+                    record = Messages([message])[0]
+                    start, quiet = record.offset + 1, 0.0
+                    if record.offset < high:
+                        yield record.offset, record
+                elif failed.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+                    return
+                else:
+                    doing = f"read {partition}"
+                    raise explain_kafka(KafkaException(failed), doing) from None
+            quiet += _READ_SECONDS
+            if quiet > self.reader.timeout:
+                raise RetryError(
+                    f"Cannot read {partition} from {start} to {high}: the brokers give "
+                    "nothing. See that they run, then run the same command again."
+                )

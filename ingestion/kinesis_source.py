@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 import orjson
 
+from ingestion.against import Stretch
 from ingestion.emitters import Clock
 from ingestion.errors import RetryError, StopError
 from ingestion.kinesis import EXPIRED, MakeClient, error_code, explain_kinesis
 from ingestion.lander import Batch, Bounds, Log, Point, Record
-from ingestion.landing import Chain, Landing
+from ingestion.landing import Chain, Landing, Link
 from ingestion.stores import Partition, Store
 
 if TYPE_CHECKING:
@@ -599,3 +600,45 @@ class KinesisReader:
         identity = self.stream(partition.topic).identity
         Seen(self.landing.store).note(partition, identity, sent)
         reading.noted = sent
+
+
+# --- held against a landing --------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class KinesisOriginal:
+    """Kinesis as `ingestion.against` asks it; places are sequence numbers."""
+
+    calls: KinesisCalls
+    clock: Clock = field(default_factory=Clock)
+
+    def numbers(self, topic: str) -> list[int]:
+        """Return the numbers of the shards that are listed, closed ones too."""
+        return sorted(shard.number for shard in self.calls.shards(topic))
+
+    def identity(self, topic: str) -> str:
+        """Return `kinesis:<ARN>:<creation time>`."""
+        return self.calls.stream(topic).identity
+
+    def end(self, link: Link) -> int:
+        """Return what no record of a link reaches."""
+        return int(link.next_sequence or 0) + 1
+
+    def read(self, partition: Partition, end: Link | None, *, whole: bool) -> Stretch:
+        """Read from the chain's end, or the oldest record, to what is newest now."""
+        after = end.next_sequence if end is not None and not whole else None
+        return Stretch(self._records(partition, after))
+
+    def _records(
+        self, partition: Partition, after: str | None
+    ) -> Iterator[tuple[int, Record]]:
+        started = self.clock.now()
+        iterator: str | None = self.calls.iterator(partition, after)
+        while iterator is not None:
+            sent = self.clock.now()
+            records, iterator, behind = self.calls.records(partition, iterator, 0)
+            for record in records:
+                yield int(record.sequence or 0), record
+            if not records and behind <= sent - started:
+                return
+            self.clock.sleep(_BETWEEN_READS_SECONDS)

@@ -114,4 +114,66 @@ def test_nothing_goes_back_to_a_topic_made_anew(broker: Broker, tmp_path: Path) 
     assert broker.read("b.pin") == []
     assert "50" in ingest("dead-letters", tmp_path).stdout
     unsaid = ingest("replay", tmp_path)
-    assert (unsaid.exit_code, "Say --bootstrap" in unsaid.stderr) == (1, True)
+    assert (unsaid.exit_code, "say --bootstrap" in unsaid.stderr) == (1, True)
+
+
+# --- held against the source -------------------------------------------------------
+
+
+def test_a_landing_is_held_against_its_topics(broker: Broker, tmp_path: Path) -> None:
+    broker.create_topics("c.pin", partitions=2)
+    produce(broker, "c.pin", b"1", None, b"2", b'{"a":\n3}')
+    transaction(broker, "c.pin", b"aborted", commit=False)
+    landing, against = tmp_path / "landing", ("--against", "kafka", "--json")
+    assert land(broker, "c.pin", landing).exit_code == 3
+    verify = ("verify", landing, *against, "--bootstrap", broker.bootstrap)
+
+    clean = ingest(*verify, "--records")
+    assert clean.exit_code == 0, clean.output
+    held = [x for x in events(clean) if x["event"] == "against_kafka"]
+    assert [(x["compared"], x["missing"]) for x in held] == [(4, 0), (0, 0)]
+
+    transaction(broker, "c.pin", b"committed", commit=True)
+    produce(broker, "c.pin", b"4", b"5", partition=1)
+    behind = ingest(*verify)
+    assert behind.exit_code == 1
+    held = [x for x in events(behind) if x["event"] == "against_kafka"]
+    assert [x["missing"] for x in held] == [1, 2]
+    assert events(behind)[-1] == {
+        "event": "verified",
+        "landing": str(landing),
+        "partitions": 1,
+        "clean": False,
+    }
+    assert land(broker, "c.pin", landing).exit_code == 0
+    assert ingest(*verify, "--records").exit_code == 0
+
+
+def transaction(broker: Broker, topic: str, value: bytes, *, commit: bool) -> None:
+    settings = {"bootstrap.servers": broker.bootstrap, "transactional.id": "operations"}
+    producer = Producer(settings)
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(topic, value, partition=0)
+    assert producer.flush(30) == 0
+    if commit:
+        producer.commit_transaction(30)
+    else:
+        producer.abort_transaction(30)
+
+
+def test_another_topic_of_that_name_does_not_prove_a_landing(
+    broker: Broker, tmp_path: Path
+) -> None:
+    broker.create_topics("d.pin")
+    produce(broker, "d.pin", b"1")
+    assert land(broker, "d.pin", tmp_path).exit_code == 0
+    broker.delete_topics("d.pin")
+    broker.create_topics("d.pin")
+    verify = ("verify", tmp_path, "--against", "kafka", "--bootstrap", broker.bootstrap)
+    wait_until(lambda: "UNKNOWN" not in ingest(*verify).stderr)
+    other = ingest(*verify)
+    assert other.exit_code == 1
+    assert "it was landed from kafka:" in other.stderr
+    assert other.stdout.endswith("NOT CLEAN.\n")
+    assert ingest(*verify[:-2]).exit_code == 2

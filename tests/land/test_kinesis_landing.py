@@ -104,3 +104,42 @@ def test_a_run_goes_on_where_the_last_one_ended(
     assert landed(tmp_path, "b-pin") == values(0, 60)
     assert [link.start for link in links(tmp_path, "b-pin")] == [0, 20, 40]
     assert all(link.next_sequence for link in links(tmp_path, "b-pin"))
+
+
+def verified(landing: Path, *more: str) -> tuple[int, list[int], int]:
+    """Return the exit code, what is missing of each shard, and what was compared."""
+    words = ("verify", str(landing), "--against", "kinesis", "--json", *more)
+    result = CliRunner().invoke(main, words)
+    told = [json.loads(line) for line in result.stdout.splitlines()]
+    held = [x for x in told if x["event"] == "against_kinesis"]
+    missing = [x["missing"] for x in held]
+    return result.exit_code, missing, sum(x["compared"] for x in held)
+
+
+def test_a_landing_is_held_against_its_streams(
+    server: Kinesalite, tmp_path: Path
+) -> None:
+    server.create("held-pin", 2)
+    put(server, "held-pin", values(0, 50))
+    put(server, "held-pin", [b"\xff"], key="k")
+    assert land("held-pin", tmp_path, "--flush-records", 10).exit_code == 3
+    assert verified(tmp_path) == (0, [0, 0], 0)
+    assert verified(tmp_path, "--records") == (0, [0, 0], 51)
+    put(server, "held-pin", values(50, 7))
+    code, missing, compared = verified(tmp_path, "--records")
+    assert (code, sum(missing), compared) == (1, 7, 51)
+
+
+def test_a_record_that_was_too_large_goes_back_to_its_stream(
+    server: Kinesalite, tmp_path: Path
+) -> None:
+    server.create("back-pin")
+    large = b'{"index": 7, "title": "%s"}' % (b"x" * 200)
+    put(server, "back-pin", [large, b"\xff"], key="7")
+    assert land("back-pin", tmp_path, "--max-record-bytes", 100).exit_code == 3
+    sent = CliRunner().invoke(main, ["replay", str(tmp_path), "--json"])
+    assert sent.exit_code == 0, sent.output
+    assert json.loads(sent.stdout.splitlines()[-1])["sent"] == 1
+    assert land("back-pin", tmp_path).exit_code == 0
+    assert landed(tmp_path, "back-pin") == [large]
+    assert stored(server, "back-pin") == {0: [large, b"\xff", large]}
