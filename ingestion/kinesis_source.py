@@ -40,6 +40,7 @@ _LOOK_EVERY_SECONDS: Final = 5.0
 _LOOKS: Final = 3
 _NOTE_EVERY_SECONDS: Final = 600.0
 _MARGIN_SECONDS: Final = 60.0
+_ROUNDED_SECONDS: Final = 1.0  # more than `MillisBehindLatest` is rounded by
 _FAILURES_IN_A_ROW: Final = 8
 _LONGEST_PAUSE_SECONDS: Final = 10.0
 _UNCOUNTED: Final = Bounds(0, 1 << 62)
@@ -261,7 +262,7 @@ class Reading:
     All that arrived until `known` was read: None where nothing tells.
     """
 
-    closed: bool
+    shard: Shard
     offset: int = 0
     landed: int = 0
     after: str | None = None
@@ -426,7 +427,7 @@ class KinesisReader:
         if found is not None or point.offset:
             return found
         times = []
-        for number in self._listed[partition].parents:
+        for number in self._readings[partition].shard.parents:
             parent = Partition(partition.topic, number)
             end = Chain(self.landing, parent).end
             if end is not None and end.source == identity and end.last_time:
@@ -448,10 +449,9 @@ class KinesisReader:
                     f"The stream {name} was {was} and is {now} now: it was made anew. "
                     "Run the same command again."
                 )
-            for old in [place for place in self._listed if place.topic == name]:
-                del self._listed[old]
-            for shard in self.calls.shards(name):
-                self._listed[Partition(name, shard.number)] = shard
+            shards = self.calls.shards(name)
+            others = {p: s for p, s in self._listed.items() if p.topic != name}
+            self._listed = others | {Partition(name, s.number): s for s in shards}
         self._list_at = self.clock.now() + _LIST_EVERY_SECONDS
 
     def _advance(self) -> None:
@@ -474,7 +474,7 @@ class KinesisReader:
 
     def _open(self, partition: Partition) -> None:
         point = self._opened(partition, KinesisLog(self, partition))
-        self._readings[partition] = Reading(self._listed[partition].closed)
+        self._readings[partition] = Reading(self._listed[partition])
         try:
             self.seek(partition, point)
         except BaseException:
@@ -483,6 +483,8 @@ class KinesisReader:
             raise
 
     def _has_ended(self, parent: Partition) -> bool:
+        if parent in self._readings:
+            return False
         if parent in self._ended or parent not in self._listed:
             return True
         if parent.number in self.share or not self._listed[parent].closed:
@@ -587,8 +589,10 @@ class KinesisReader:
         Of a closed shard only its end tells that, as its children come next.
         """
         answer, sent = fetched
-        full = len(answer.records) >= _MOST_RECORDS
-        return not (reading.closed or full) and answer.behind <= sent - self._started
+        if reading.shard.closed or len(answer.records) >= _MOST_RECORDS:
+            return False
+        since = sent - self._started - _ROUNDED_SECONDS
+        return not answer.behind or answer.behind <= since
 
     def _note_seen(
         self, partition: Partition, reading: Reading, fetched: Fetched

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from random import Random
@@ -12,9 +13,11 @@ from typing import BinaryIO
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from memory_streams import Inline, MemoryStream, refusal
 
-from ingestion.emitters import Flush
+from ingestion.emitters import Clock, Flush
 from ingestion.errors import RetryError, StopError
+from ingestion.kinesis_source import KinesisCalls, KinesisReader, Share
 from ingestion.lander import (
     Batch,
     Bounds,
@@ -28,7 +31,7 @@ from ingestion.lander import (
     line_or_reason,
 )
 from ingestion.landing import Chain, Landing, Link
-from ingestion.stores import Listing, Metadata, Partition
+from ingestion.stores import Listing, Metadata, Partition, partition_of
 from ingestion.verify import Ledger, verify
 
 PIN = Partition("u.pin", 0)
@@ -44,12 +47,18 @@ class MemoryStore:
     """An object store; `before` and `after` are called around each of its calls."""
 
     small: dict[str, bytes] = field(default_factory=dict)
-    links: dict[int, tuple[Metadata, bytes]] = field(default_factory=dict)
+    chains: dict[Partition, dict[int, tuple[Metadata, bytes]]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
     before: Callable[[], None] = lambda: None
     after: Callable[[], None] = lambda: None
 
     def __str__(self) -> str:
         return "memory"
+
+    @property
+    def links(self) -> dict[int, tuple[Metadata, bytes]]:
+        return self.chains[PIN]
 
     def tidy(self) -> None:
         """Nothing is left behind."""
@@ -75,39 +84,42 @@ class MemoryStore:
     def create_link(
         self, partition: Partition, start: int, suffix: str, body: bytes, meta: Metadata
     ) -> Metadata | None:
-        assert (partition, suffix) == (PIN, ".json")
+        assert suffix == ".json"
         self.before()
-        there = self.links.setdefault(start, (meta, body))[0]
+        there = self.chains[partition].setdefault(start, (meta, body))[0]
         self.after()
         return None if there is meta else there
 
     def last_start(self, partition: Partition) -> int | None:
         self.before()
-        assert partition == PIN
-        return max(self.links, default=None)
+        return max(self.chains[partition], default=None)
 
     def metadata(self, partition: Partition, start: int) -> Metadata | None:
-        assert partition == PIN
-        return self.links[start][0] if start in self.links else None
+        chain = self.chains[partition]
+        return chain[start][0] if start in chain else None
 
     def partitions(self) -> list[Partition]:
-        return [PIN] if self.links else []
+        return sorted(partition for partition, chain in self.chains.items() if chain)
 
     def listing(self, partition: Partition) -> Listing:
-        starts = sorted(self.links)
+        starts = sorted(self.chains[partition])
         objects = [(start, partition.object_name(start, ".json")) for start in starts]
-        return Listing(starts, objects, [], sorted(self.letters()))
+        return Listing(starts, objects, [], sorted(self.letters(partition)))
 
-    def letters(self) -> dict[int, bytes]:
+    def letters(self, partition: Partition = PIN) -> dict[int, bytes]:
         """Return dead letters by offset."""
-        names = [name for name in self.small if name.startswith("_dead_letter/")]
+        folder = f"{partition.dead_letters}/"
+        names = [name for name in self.small if name.startswith(folder)]
         return {int(name[-15:-5]): self.small[name] for name in names}
 
     def open(self, name: str) -> BinaryIO:
-        return io.BytesIO(self.links[int(name[-15:-5])][1])
+        partition = partition_of(name.rpartition("/")[0])
+        assert partition is not None
+        return io.BytesIO(self.chains[partition][int(name[-15:-5])][1])
 
-    def lines(self) -> list[bytes]:
-        bodies = [self.links[start][1] for start in sorted(self.links)]
+    def lines(self, partition: Partition = PIN) -> list[bytes]:
+        chain = self.chains[partition]
+        bodies = [chain[start][1] for start in sorted(chain)]
         return b"".join(bodies).split(b"\n")[:-1]
 
 
@@ -182,7 +194,7 @@ class MemoryReader:
 
 
 @dataclass
-class SteppingClock:
+class SteppingClock(Clock):
     """A clock that a test moves; it moves by itself where somebody sleeps."""
 
     time: float = 0.0
@@ -553,11 +565,11 @@ def test_what_may_pass_is_waited_out_with_follow_and_ends_a_run_without() -> Non
 
 
 class Schedule:
-    """Up to three landers on one partition, each of whose calls may go wrong."""
+    """Up to three landers of a topic, each of whose calls may go wrong."""
 
     def __init__(self, random: Random) -> None:
         self.random = random
-        self.depth = 0
+        self.depth = self.at = 0
         offsets = [n for n in range(random.randrange(60)) if random.random() < 0.9]
         good = {n: b"%d" % n for n in offsets}
         poison = [None, b"\xff", b"a\nb", b"x" * 200]
@@ -604,7 +616,7 @@ class Schedule:
 
     def step(self) -> None:
         """Let one lander do one thing, but none that is in the middle of one."""
-        at = self.random.randrange(len(self.landers))
+        self.at = at = self.random.randrange(len(self.landers))
         running = self.landers[at]
         self.landers[at] = None
         self.depth += 1
@@ -632,6 +644,10 @@ class Schedule:
         for _ in range(self.random.randrange(60)):
             self.step()
         self.store.before = self.store.after = lambda: None
+        self.finish()
+
+    def finish(self) -> None:
+        """Land all that is left."""
         rules = Rules(accept_dead_letters=True, max_record_bytes=100)
         land(self.store, self.topic, rules)
 
@@ -650,3 +666,121 @@ def test_whatever_goes_wrong_each_record_is_landed_once_in_order(seed: int) -> N
         holes = last - len(schedule.lines) - len(schedule.dead)
         assert found.gaps + found.before_start == holes
         assert found.expired == 0
+
+
+@dataclass
+class FamilyStore(MemoryStore):
+    """Refuses a link of a shard before all of its parents is there."""
+
+    stream: MemoryStream = field(default_factory=MemoryStream)
+
+    def create_link(
+        self, partition: Partition, start: int, suffix: str, body: bytes, meta: Metadata
+    ) -> Metadata | None:
+        for number in self.stream.shards[partition.number].parents:
+            parent = Partition(partition.topic, number)
+            ends = [int(there["next"]) for there, _ in self.chains[parent].values()]
+            assert max(ends, default=0) == len(self.stream.shards[number].puts)
+        return super().create_link(partition, start, suffix, body, meta)
+
+
+class ShardSchedule(Schedule):
+    """Up to three landers of a stream, whose shards are split and merged meanwhile."""
+
+    def __init__(self, random: Random) -> None:
+        super().__init__(random)
+        self.clock = SteppingClock(1_800_000_000.0)
+        self.values = 0
+        self.stream = MemoryStream(now=self.clock.now, pause=self.rarely)
+        self.store = FamilyStore(stream=self.stream)
+        self.shared = random.random() < 0.5
+        for _ in range(random.randint(1, 3)):
+            self.stream.open()
+        self.fill()
+
+    def fill(self) -> None:
+        """Put some records; some are none that can be landed."""
+        open_shards = [n for n, s in self.stream.shards.items() if not s.closed]
+        for _ in range(self.random.randrange(8)):
+            self.values += 1
+            value = b"%d" % self.values
+            if self.rarely():
+                value = self.random.choice([b"\xff", b"a\nb", b"x" * 200])
+            self.stream.put(self.random.choice(open_shards), value)
+
+    def reshard(self) -> None:
+        open_shards = [n for n, s in self.stream.shards.items() if not s.closed]
+        if len(open_shards) > 1 and self.random.random() < 0.5:
+            self.stream.open(*self.random.sample(open_shards, 2))
+        elif len(open_shards) < 4:
+            self.stream.split(self.random.choice(open_shards))
+
+    def before_call(self, _: str) -> None:
+        if self.rarely():
+            raise KilledError
+        if self.rarely():
+            raise refusal("ProvisionedThroughputExceededException")
+        if self.rarely():
+            self.stream.expire_iterators()
+
+    def after_call(self, _: str) -> None:
+        if self.rarely():
+            raise KilledError
+        if self.rarely():
+            raise refusal("InternalFailure", 500)
+
+    def reader(self, landing: Landing, share: Share) -> KinesisReader:
+        calls = KinesisCalls(lambda: self.stream)  # type: ignore[arg-type, return-value]
+        streams = [self.stream.name]
+        return KinesisReader(calls, Inline(), landing, streams, share, self.clock)
+
+    def new(self) -> Lander:
+        self.stream.limit = self.random.randint(1, 20)
+        share = Share(self.at + 1, len(self.landers)) if self.shared else Share()
+        flush = Flush(
+            self.random.choice([20, 1000]),
+            self.random.randint(1, 12),
+            self.random.choice([0.0, 3.0, 300.0]),
+        )
+        landing = Landing(self.store, "none")
+        rules = Rules(accept_dead_letters=True, max_record_bytes=100)
+        reader = self.reader(landing, share)
+        return Lander(landing, reader, rules, flush, self.clock, follow=True)
+
+    def step(self) -> None:
+        if self.random.random() < 0.2:
+            self.fill()
+        if self.random.random() < 0.1:
+            self.reshard()
+        self.clock.time += self.random.choice([0.0, 0.2, 0.2, 5.0, 61.0])
+        super().step()
+
+    def run(self) -> None:
+        self.stream.before, self.stream.after = self.before_call, self.after_call
+        super().run()
+
+    def finish(self) -> None:
+        self.stream.before = self.stream.after = lambda _: None
+        self.stream.pause = lambda: False
+        landing = Landing(self.store, "none")
+        rules = Rules(accept_dead_letters=True, max_record_bytes=100)
+        reader = self.reader(landing, Share())
+        Lander(landing, reader, rules, Flush(), self.clock).run()
+
+
+@settings(max_examples=SCHEDULES // 4, deadline=None)
+@given(st.integers(0, 1 << 32))
+def test_whatever_goes_wrong_each_record_of_a_shard_is_landed_once_after_its_parents(
+    seed: int,
+) -> None:
+    schedule = ShardSchedule(Random(seed))  # noqa: S311 - a schedule is no secret
+    schedule.run()
+    for number, shard in schedule.stream.shards.items():
+        partition = Partition(schedule.stream.name, number)
+        dead = [n for n, value in enumerate(shard.values) if not value.isdigit()]
+        lines = [value for value in shard.values if value.isdigit()]
+        assert schedule.store.lines(partition) == lines
+        assert sorted(schedule.store.letters(partition)) == dead
+    for found in verify(Landing(schedule.store, "none")):
+        assert found.problems == []
+        assert found.gaps + found.before_start == 0
