@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +20,16 @@ from ingestion.cli_shared import (
     store_at,
     told,
 )
-from ingestion.errors import StopError
+from ingestion.errors import RetryError, StopError
 
 if TYPE_CHECKING:
     from ingestion.kinesis_source import KinesisReader, Share
     from ingestion.lander import Landed, Lander, Reader
     from ingestion.landing import Landing
 
-_S3_SECONDS = 20.0  # then the lander waits itself, and hears when it is asked to end
+_S3_SECONDS = 20.0
+_S3_FOLLOW_SECONDS = 2.0  # then the lander waits itself, and takes part in its group
+_GRACE_SECONDS = 3.0  # with one time-out of S3, an end within 25 seconds
 
 
 @click.group()
@@ -231,8 +234,11 @@ def _land(
     flush = Flush(asked.flush_bytes, asked.flush_records, asked.flush_seconds)
     accepted = asked.continue_chain, asked.accept_expired, asked.accept_dead_letters
     rules = Rules(*accepted, start, asked.max_record_bytes)
+    interrupts = Interrupts()
+    sleep = partial(interrupts.sleep, grace=_GRACE_SECONDS)
     with told(json=True):
-        store = store_at(asked.landing, asked.s3, give_up_after=_S3_SECONDS)
+        patient = _S3_FOLLOW_SECONDS if asked.follow else _S3_SECONDS
+        store = store_at(asked.landing, asked.s3, sleep, patient)
         landing = Landing.open(store, asked.compression)
         with reader(landing) as found:
             lander = Lander(
@@ -245,15 +251,19 @@ def _land(
                 tell=_tell,
                 waiting=_tell_waiting,
             )
-            _run(lander)
+            _run(lander, interrupts)
     if not asked.follow and any(total.dead for total in lander.totals.values()):
         click.get_current_context().exit(SET_ASIDE_EXIT_CODE)
 
 
-def _run(lander: "Lander") -> None:
-    with Interrupts.caught() as interrupts:
+def _run(lander: "Lander", interrupts: Interrupts) -> None:
+    with interrupts.catching():
         started = time.monotonic()
-        lander.run(interrupts.__bool__)
+        try:
+            lander.run(interrupts.__bool__)
+        except RetryError:
+            interrupts.check()
+            raise
         _summarise(lander, time.monotonic() - started)
         if not lander.follow:
             interrupts.check()

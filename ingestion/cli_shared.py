@@ -62,26 +62,30 @@ class Interrupts:
     def __init__(self) -> None:
         """Remember nothing yet."""
         self.signum: int | None = None
+        self._since = 0.0
 
     def __bool__(self) -> bool:
         """Tell whether the run was asked to end."""
         return self.signum is not None
 
-    def check(self) -> None:
-        """Raise `InterruptError` if the run was asked to end."""
-        if self.signum is not None:
+    def check(self, grace: float = 0.0) -> None:
+        """Raise `InterruptError` if the run was asked to end so many seconds ago."""
+        if self.signum is not None and time.monotonic() - self._since >= grace:
             raise InterruptError(self.signum)
 
-    def sleep(self, seconds: float) -> None:
-        """Sleep; raise `InterruptError` soon after the run was asked to end."""
+    def sleep(self, seconds: float, grace: float = 0.0) -> None:
+        """Sleep; raise `InterruptError` soon after the run was asked to end.
+
+        With `grace` so many seconds later, for what is to be brought to its end.
+        """
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
-            self.check()
+            self.check(grace)
             time.sleep(min(left, _NAP_SECONDS))
-        self.check()
+        self.check(grace)
 
     def _remember(self, signum: int, _frame: FrameType | None) -> None:
-        self.signum = signum
+        self.signum, self._since = signum, time.monotonic()
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     @classmethod

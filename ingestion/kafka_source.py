@@ -80,6 +80,7 @@ class KafkaReader:
     _opened: Opened = lambda *_: Point(0)
     _dropped: Dropped = lambda _: None
     _failure: IngestError | None = None
+    _paused: list[TopicPartition] = field(default_factory=list)
     _places: dict[Partition, None] = field(default_factory=dict)
 
     def start(self, opened: Opened, dropped: Dropped) -> None:
@@ -146,6 +147,7 @@ class KafkaReader:
     def read(self, seconds: float) -> Iterator[Batch]:
         """Return what has arrived, a batch for each partition."""
         try:
+            self._resume()
             messages = self.consumer.consume(_BATCH, seconds)
         except KafkaException as error:
             raise explain_kafka(error, "read from Kafka") from error
@@ -178,6 +180,27 @@ class KafkaReader:
         except KafkaException:
             return None
         return high if high >= 0 else None
+
+    def idle(self) -> None:
+        """Poll with all partitions paused: the group keeps its member."""
+        if not self.shared:
+            return
+        try:
+            self._paused = self._held()
+            self.consumer.pause(self._paused)
+            self.consumer.poll(0)
+        except KafkaException as error:
+            raise explain_kafka(error, "pause reading from Kafka") from error
+
+    def _resume(self) -> None:
+        """Go on with the partitions that are still given of those that were paused."""
+        paused, self._paused = self._paused, []
+        held = set(self._held())
+        if going_on := [place for place in paused if place in held]:
+            self.consumer.resume(going_on)
+
+    def _held(self) -> list[TopicPartition]:
+        return [TopicPartition(place.topic, place.number) for place in self._places]
 
     # --- what is asked of the brokers ----------------------------------------------
 

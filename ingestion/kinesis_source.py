@@ -513,6 +513,9 @@ class KinesisReader:
 
     # --- reading -------------------------------------------------------------------
 
+    def idle(self) -> None:
+        """Do nothing: nobody shares shards out."""
+
     def read(self, seconds: float) -> Iterator[Batch]:
         """Return what has arrived, a batch for each shard that answered."""
         self._advance()

@@ -139,6 +139,9 @@ class Reader(Protocol):
     def read(self, seconds: float) -> Iterable[Batch]:
         """Return what has arrived, waiting for it no longer than `seconds`."""
 
+    def idle(self) -> None:
+        """Stay who shares the partitions while nothing is read; the next is a seek."""
+
 
 # --- dead letters ------------------------------------------------------------------
 
@@ -704,7 +707,8 @@ class Lander:
         """Read once, and commit what is due."""
         if self.shaken:
             for lander in self.partitions.values():
-                lander.again()
+                if lander.flush("retry"):
+                    lander.again()
             self.shaken = False
         for batch in self.reader.read(_READ_SECONDS):
             if batch.partition in self.partitions:
@@ -784,6 +788,8 @@ class Lander:
                 self.shaken = True
                 self.waiting(str(error), wait)
                 self._sleep(wait, interrupted)
+                if interrupted():
+                    raise
                 wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
             else:
                 self.turned = self.clock.now()
@@ -792,4 +798,5 @@ class Lander:
     def _sleep(self, seconds: float, interrupted: Callable[[], bool]) -> None:
         until = self.clock.now() + seconds
         while self.clock.now() < until and not interrupted():
+            self.reader.idle()
             self.clock.sleep(_NAP_SECONDS)

@@ -151,6 +151,10 @@ class MemoryReader:
     late: Batch | None = None
     seeks: list[int] = field(default_factory=list)
     reads: int = 0
+    idles: int = 0
+
+    def idle(self) -> None:
+        self.idles += 1
 
     def start(
         self, opened: Callable[[Partition, Log], Point], dropped: Callable[..., None]
