@@ -95,6 +95,11 @@ _VERIFY_SECONDS = 120.0
     help="A file with settings of librdkafka, name=value a line, such as for SASL.",
 )
 @click.option("--region", help="Of --against kinesis.")
+@click.option(
+    "--accept-expired",
+    is_flag=True,
+    help="Do not fail for what expired, or may have, before it was landed.",
+)
 @s3_options
 @click.option("--json", is_flag=True, help="Write JSON lines, for machines.")
 def verify(  # noqa: PLR0917 - click passes options by name
@@ -104,6 +109,7 @@ def verify(  # noqa: PLR0917 - click passes options by name
     bootstrap: str | None,
     kafka_config: Path | None,
     region: str | None,
+    accept_expired: bool,
     json: bool,
     s3: S3Options,
 ) -> None:
@@ -131,7 +137,9 @@ def verify(  # noqa: PLR0917 - click passes options by name
     with told(json=json):
         store = store_at(landing, s3, give_up_after=_VERIFY_SECONDS)
         opened = Landing.read(store)
-        ledgers: list[Ledger | Held] = list(ledgers_of(opened))
+        ledgers: list[Ledger | Held] = [
+            *ledgers_of(opened, accept_expired=accept_expired)
+        ]
         partitions = len(ledgers)
         (_tell_json if json else _tell)(landing, "ledger", ledgers)
         if against is not None:

@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import BinaryIO, Final
 
 from ingestion.errors import DamagedError, explained
-from ingestion.landing import Landing, Link
+from ingestion.landing import ACCEPTED, Landing, Link
 from ingestion.stores import Listing, Partition
 
 _BLOCK_BYTES: Final = 1 << 20
@@ -23,7 +23,9 @@ class Ledger:
     `overlaps` places that are taken twice, `checksum_failures` objects whose bytes or
     lines are not those that were written. `unlinked` are objects without a link,
     `unwritten` links without an object, `uncounted` dead letters that no
-    link counts, or the other way round. `expired` records were lost at the source.
+    link counts, or the other way round. `expired` records were lost at the source;
+    before `maybe_expired` links some may have been, unread. With `accepted` neither
+    makes the partition not clean.
     """
 
     topic: str
@@ -34,6 +36,7 @@ class Ledger:
     gaps: int = 0
     before_start: int = 0
     expired: int = 0
+    maybe_expired: int = 0
     breaks: int = 0
     overlaps: int = 0
     checksum_failures: int = 0
@@ -41,17 +44,18 @@ class Ledger:
     unwritten: int = 0
     uncounted: int = 0
     problems: list[str] = field(default_factory=list)
+    accepted: bool = False
 
     def counts(self) -> dict[str, object]:
         """Return topic, partition and every count by its name."""
         named = asdict(self)
-        del named["problems"]
+        del named["problems"], named["accepted"]
         return named
 
     @property
     def clean(self) -> bool:
         """Whether nothing is lost, doubled or broken."""
-        return not self.problems and not self.expired
+        return not self.problems and (self.accepted or not self.expired)
 
     def found(self, count: str, problem: str, number: int = 1) -> None:
         """Count something that is wrong, and say it."""
@@ -59,22 +63,25 @@ class Ledger:
         self.problems.append(problem)
 
 
-def verify(landing: Landing) -> Iterator[Ledger]:
+def verify(landing: Landing, *, accept_expired: bool = False) -> Iterator[Ledger]:
     """Yield the ledger of each partition, sorted; every object is read in full.
+
+    With `accept_expired` somebody knows of what expired at the source.
 
     Raises `StopError` where a newer version wrote, or something cannot be read.
     """
     for partition in landing.store.partitions():
-        yield _Verification(landing, partition).run()
+        ledger = Ledger(partition.topic, partition.number, accepted=accept_expired)
+        yield _Verification(landing, partition, ledger).run()
 
 
 class _Verification:
     """The proof of one partition."""
 
-    def __init__(self, landing: Landing, partition: Partition) -> None:
+    def __init__(self, landing: Landing, partition: Partition, ledger: Ledger) -> None:
         self._landing = landing
         self._partition = partition
-        self._ledger = Ledger(partition.topic, partition.number)
+        self._ledger = ledger
 
     def run(self) -> Ledger:
         listing = self._landing.store.listing(self._partition)
@@ -94,7 +101,10 @@ class _Verification:
 
     def _chain(self, links: list[Link]) -> None:
         expected = 0
+        before: Link | None = None
         for link in links:
+            self._sequence(link, before)
+            before = link
             if link.start > expected:
                 self._ledger.found(
                     "breaks", f"no link covers offsets {expected} to {link.start - 1}"
@@ -104,15 +114,39 @@ class _Verification:
             self._count(link)
             expected = max(expected, link.next)
 
+    def _sequence(self, link: Link, before: Link | None) -> None:
+        """Require that the links of a shard say where they end, one behind another."""
+        if not link.source.startswith("kinesis:"):
+            return
+        same = before is not None and before.source == link.source
+        last = _number(before.next_sequence) if before is not None and same else None
+        number = _number(link.next_sequence)
+        if number is None:
+            problem = f"the link at {link.start} does not say behind which record"
+            self._ledger.found("breaks", f"{problem} of its shard it ends")
+        elif last is not None and number <= last:
+            problem = f"the link at {link.start} ends before the one before it does"
+            self._ledger.found("breaks", problem)
+
     def _count(self, link: Link) -> None:
         ledger = self._ledger
         ledger.links += 1
         for name in ("records", "dead", "gaps", "before_start", "expired"):
             setattr(ledger, name, getattr(ledger, name) + getattr(link, name))
+        if link.maybe_expired is not None:
+            self._doubt(link)
         covered = link.records + link.dead + link.gaps + link.before_start
         if link.next - link.start != covered + link.expired or not _within(link):
             ledger.found(
                 "breaks", f"the counts of the link at {link.start} do not add up"
+            )
+
+    def _doubt(self, link: Link) -> None:
+        self._ledger.maybe_expired += 1
+        if link.maybe_expired != ACCEPTED and not self._ledger.accepted:
+            self._ledger.problems.append(
+                f"records before offset {link.start} may have expired unread: nothing "
+                "tells that they had all been landed"
             )
 
     def _objects(self, listing: Listing, links: list[Link]) -> None:
@@ -159,6 +193,10 @@ class _Verification:
         if uncounted > 0:
             problem = f"{uncounted} dead letters lie where no link is"
             self._ledger.found("uncounted", problem, uncounted)
+
+
+def _number(sequence: str | None) -> int | None:
+    return int(sequence) if sequence is not None and sequence.isdecimal() else None
 
 
 def _within(link: Link) -> bool:

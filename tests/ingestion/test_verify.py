@@ -207,6 +207,36 @@ def test_records_that_expired_at_the_source_are_not_clean(root: Path) -> None:
     assert not ledger.clean
 
 
+def test_what_expired_may_be_accepted(root: Path) -> None:
+    change_claim(root, 4, expired="3", next="9", maybe_expired="yes")
+    (ledger,) = verify(Landing.read(DirectoryStore(root)), accept_expired=True)
+    assert (ledger.expired, ledger.maybe_expired, ledger.clean) == (3, 1, True)
+
+
+def test_what_may_have_expired_is_not_clean_until_it_is_accepted(root: Path) -> None:
+    change_claim(root, 2, maybe_expired="accepted")
+    assert ledger_of(root).maybe_expired == 1
+    assert ledger_of(root).clean
+    change_claim(root, 4, maybe_expired="yes")
+    assert ledger_of(root).maybe_expired == 2
+    assert "before offset 4 may have expired" in ledger_of(root).problems[0]
+
+
+def test_links_of_a_shard_say_where_they_end_one_behind_another(root: Path) -> None:
+    for start, end in ((0, "9"), (2, "10"), (4, "11")):
+        change_claim(root, start, source="kinesis:s", next_sequence=end)
+    assert ledger_of(root).clean
+    change_claim(root, 2, next_sequence="12")
+    assert "the link at 4 ends before" in ledger_of(root).problems[0]
+    change_claim(root, 4, source="kinesis:made anew", next_sequence="1")
+    assert ledger_of(root).clean
+    change_claim(root, 0, source="kinesis:another")
+    claim = orjson.loads(claim_at(root, 2).read_bytes())
+    del claim["next_sequence"]
+    claim_at(root, 2).write_bytes(orjson.dumps(claim))
+    assert "does not say behind which record" in ledger_of(root).problems[0]
+
+
 def test_a_landing_something_else_wrote_is_one_clear_sentence(tmp_path: Path) -> None:
     object_at(tmp_path, 0).parent.mkdir(parents=True)
     object_at(tmp_path, 0).write_bytes(b"{}\n")
