@@ -12,7 +12,11 @@ export LANDING ?= data/landing
 export DUCKDB_PATH ?= data/pinterest.duckdb
 export ANSWERS_PATH ?= data/answers.duckdb
 export DASHBOARD_PATH ?= data/dashboard.html
+export CHANGED_PATH ?= data/changed.duckdb
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+# What the last green build was made of, for `make changed`.
+STATE := $(basename $(DUCKDB_PATH)).state
 
 # In percent of ingestion/; without the servers that CI has, less of it runs.
 COVERAGE := $(if $(CI),90,85)
@@ -65,6 +69,7 @@ run: setup ## Events to answers: make run [SOURCE=folder of JSON Lines]
 build: setup ## Build the models, test the data, publish what is green
 	@dbt --quiet build --exclude-resource-type unit_test
 	@ingest publish
+	@mkdir -p '$(STATE)' && cp '$(or $(DBT_TARGET_PATH),target)/manifest.json' '$(STATE)'
 
 trace: setup ## Where an answer comes from: make trace EVENT=7528
 	@ingest trace $(EVENT)
@@ -78,6 +83,15 @@ docs: setup ## Write the models' documentation to target/static_index.html
 
 model: .venv/run.done ## Begin a new report: make model NAME=rpt_…
 	@python scripts/new_report.py '$(NAME)'
+
+changed: setup ## Build what changed since the last green build, beside it
+	@[ -f '$(STATE)/manifest.json' ] || { echo "There is no green build to read what has not changed from: make build" >&2; exit 1; }
+	@rm -f '$(CHANGED_PATH)' '$(CHANGED_PATH).wal'
+	@dbt build --target changed --select state:modified+ --defer --favor-state --state '$(STATE)'
+	@echo "Built in $(CHANGED_PATH); $(DUCKDB_PATH) is as it was. Next: make diff BASE=main · make build"
+
+diff: setup ## Rows of reports that change: make diff BASE=main [ROWS=10]
+	@python scripts/diff_reports.py --base '$(or $(BASE),main)' --rows '$(or $(ROWS),10)'
 
 # What was linted green is linted again when it, or what all models share, changes.
 SHARED_BY_MODELS := .sqlfluff dbt_project.yml macros seeds requirements/dev.txt
@@ -174,4 +188,4 @@ lock: ## Rewrite requirements/ from pyproject.toml
 clean: ## Remove data/, target/ and logs/
 	rm -rf data target logs
 
-.PHONY: help setup run build trace dashboard docs check spark cluster cluster-stop servers test bench soak lock clean
+.PHONY: help setup run build trace dashboard docs model changed diff check spark cluster cluster-stop servers test bench soak lock clean
