@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ingestion.cli_completion import completion
 from ingestion.cli_doctor import doctor
 from ingestion.cli_emit import emit
 from ingestion.cli_land import land
@@ -30,12 +31,13 @@ if TYPE_CHECKING:
     from ingestion.verify import Ledger
 
 
-@click.group(cls=Commands, epilog=EXIT_CODES)
+@click.group(cls=Commands)
 @click.version_option(package_name="pinterest-data-pipeline")
 def main() -> None:
     """Emit events, land them as raw JSON exactly once, and prove it."""
 
 
+main.add_command(completion)
 main.add_command(dead_letters)
 main.add_command(doctor)
 main.add_command(emit)
@@ -252,9 +254,9 @@ def published_option(command: Callable[..., None]) -> Callable[..., None]:
     help="Where dbt left the manifest, for descriptions ($DBT_TARGET_PATH).",
 )
 def publish(database: Path, published: Path, target_path: Path) -> None:
-    """Copy marts and reports of a green build to the file that readers open.
+    """Copy marts and reports of a green build for readers.
 
-    A build keeps readers out of its own file; this one changes by a rename.
+    A build keeps readers out of its own file; the one they open changes by a rename.
 
     \b
     Example:
@@ -327,7 +329,9 @@ def dashboard(out: Path, target: str | None, target_path: Path) -> None:
 @click.argument("event", type=click.IntRange(min=0))
 @database_option
 def trace(event: int, database: Path) -> None:
-    """Show where an answer comes from: all copies of EVENT, its post and its user.
+    """Show where an answer about EVENT comes from.
+
+    All its landed copies, its post, and the user of the post.
 
     \b
     Example:

@@ -34,7 +34,7 @@ _GRACE_SECONDS = 3.0  # with one time-out of S3, an end within 25 seconds
 
 @click.group()
 def land() -> None:
-    """Land topics or streams as raw JSON, each record exactly once."""
+    """Land topics or streams, each record exactly once."""
 
 
 # --- kafka -------------------------------------------------------------------------
