@@ -18,7 +18,7 @@ MONTH = "date_trunc('month', posted_at)"
 def steps() -> Iterator[tuple[str, str, str]]:
     """Yield language, file named last, and content of each block of the page."""
     file = ""
-    pattern = r"`(models/reports/rpt_\w+\.\w+)`|```(\w+)\n(.*?)```"
+    pattern = r"`((?:models|ingestion)/[\w/]+\.\w+)`|```(\w+)\n(.*?)```"
     for named, language, content in re.findall(pattern, PAGE, re.DOTALL):
         if named:
             file = named
@@ -34,6 +34,15 @@ def told(project: ProjectCopy) -> dict[str, str]:
         if language == "sh":
             for command in content.splitlines():
                 said[command] = project.run(*shlex.split(command))
+        elif language == "python":
+            written = project.path(file).read_text("utf-8")
+            project.path(file).write_text(f"{written}\n\n{content}", "utf-8")
+        elif file == "models/exposures.yml":
+            dashboard = "type: dashboard"
+            written = project.path(file).read_text("utf-8")
+            before, after = written.split(dashboard, 1)
+            after = after.replace("depends_on:\n", f"depends_on:\n{content}", 1)
+            project.path(file).write_text(before + dashboard + after, "utf-8")
         else:
             assert project.path(file).exists(), f"make model did not write {file}"
             project.path(file).write_text(content, "utf-8")
@@ -42,10 +51,10 @@ def told(project: ProjectCopy) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> ProjectCopy:
-    """A copy in which 500 events are landed and answered, and all is linted."""
+    """A copy in which 2,000 events are landed and answered, and all is linted."""
     project = ProjectCopy(tmp_path_factory.mktemp("walk") / "project")
-    place = ("--landing", "data/landing", "--user-id", "sample")
-    project.run(*("ingest", "emit", "landing", "--source", "sample", *place))
+    sample = ("--source", "sample", "--events", "2000", "--user-id", "sample")
+    project.run("ingest", "emit", "landing", *sample, "--landing", "data/landing")
     refused = project.refused("make", "changed")
     assert "There is no green build to read what has not changed from" in refused
     project.run("make", "build")
@@ -56,7 +65,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> ProjectCopy:
 
 
 def test_the_page_answers_a_new_question(told: dict[str, str]) -> None:
-    assert len(told) == 7
+    assert len(told) == 8
     changed = told["make changed"]
     assert f"sql table model main.{NAME}" in changed
     assert "PASS=6 WARN=0 ERROR=0 SKIP=0" in changed
@@ -71,6 +80,17 @@ def test_the_page_answers_a_new_question(told: dict[str, str]) -> None:
     assert len(rows) >= 10
     alone = told[f"ingest answers {NAME} --published data/changed.duckdb"]
     assert [line for line in rows if line not in alone] == []
+
+
+def test_the_page_of_charts_shows_the_new_one(
+    told: dict[str, str], project: ProjectCopy
+) -> None:
+    assert "make dashboard" in told
+    page = project.path("data/dashboard.html").read_text("utf-8")
+    (question,) = re.findall(r'    "(In which month.*)",\n', PAGE)
+
+    assert question in page
+    assert re.search(r"Of all months, 201\d-\d\d-01", page)
 
 
 MISTAKES = {
