@@ -312,9 +312,10 @@ def answers(report: Sequence[str], published: Path, limit: int, json: bool) -> N
     help="Keeps the charts' JavaScript for the next page ($DBT_TARGET_PATH).",
 )
 def dashboard(out: Path, target: str | None, target_path: Path) -> None:
-    """Write the reports as charts, one page in one file that needs no network.
+    """Write the reports as charts, one page in one file.
 
-    Reads what dbt built, through dbt's connection: DuckDB, Spark or Databricks.
+    Reads what dbt built, through dbt's connection: DuckDB, Spark or Databricks. The
+    page needs no network.
 
     \b
     Example:

@@ -102,7 +102,7 @@ def replay(  # noqa: PLR0917 - click passes options by name
     s3: S3Options,
     json: bool,
 ) -> None:
-    """Send dead letters that today's rules accept back to their source.
+    """Send dead letters that today's rules accept back.
 
     Each goes back with its key, byte for byte, to the partition or the stream that it
     came from, and the lander lands it as any other record. It is marked when it is
