@@ -24,8 +24,9 @@ from ingestion.errors import RetryError, StopError
 
 if TYPE_CHECKING:
     from ingestion.kinesis_source import KinesisReader, Share
-    from ingestion.lander import Landed, Lander, Reader
+    from ingestion.lander import Landed, Lander
     from ingestion.landing import Landing
+    from ingestion.metrics import WatchedReader
 
 _S3_SECONDS = 20.0
 _S3_FOLLOW_SECONDS = 2.0  # then the lander waits itself, and takes part in its group
@@ -98,7 +99,7 @@ def land_kafka(  # noqa: PLR0917 - click passes options by name
     asked = LandAsked(**options)
 
     @contextmanager
-    def reader(landing: "Landing") -> "Iterator[Reader]":
+    def reader(landing: "Landing") -> "Iterator[WatchedReader]":
         from contextlib import closing
 
         from ingestion.kafka_source import KafkaReader, kafka_consumer
@@ -220,7 +221,7 @@ def _share(text: str) -> "Share":
 
 def _land(
     asked: LandAsked,
-    reader: "Callable[[Landing], AbstractContextManager[Reader]]",
+    reader: "Callable[[Landing], AbstractContextManager[WatchedReader]]",
     start: int = 0,
 ) -> None:
     """Land what a reader reads, and say how it went.
@@ -251,9 +252,27 @@ def _land(
                 tell=_tell,
                 waiting=_tell_waiting,
             )
-            _run(lander, interrupts)
+            with _watched(lander, found, asked):
+                _run(lander, interrupts)
     if not asked.follow and any(total.dead for total in lander.totals.values()):
         click.get_current_context().exit(SET_ASIDE_EXIT_CODE)
+
+
+@contextmanager
+def _watched(
+    lander: "Lander", reader: "WatchedReader", asked: LandAsked
+) -> "Iterator[None]":
+    """Answer who watches, if --metrics-port says where, and say on which port."""
+    if asked.metrics_port is None:
+        yield
+        return
+    from ingestion.metrics import Metrics, served
+    from ingestion.progress import write_json
+
+    metrics = Metrics(reader, lander)
+    with served(metrics, asked.metrics_host, asked.metrics_port) as port:
+        write_json("metrics", host=asked.metrics_host, port=port)
+        yield
 
 
 def _run(lander: "Lander", interrupts: Interrupts) -> None:

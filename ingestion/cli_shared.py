@@ -172,6 +172,8 @@ class LandAsked:
     continue_chain: bool
     accept_expired: bool
     accept_dead_letters: bool
+    metrics_port: int | None
+    metrics_host: str
 
 
 def land_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -242,6 +244,17 @@ def land_options(command: Callable[..., None]) -> Callable[..., None]:
             "--accept-dead-letters",
             is_flag=True,
             help="Go on however many records cannot be landed.",
+        ),
+        click.option(
+            "--metrics-port",
+            type=click.IntRange(0, 65_535),
+            help="Answer /metrics (Prometheus) and /healthz here; 0 is any free port.",
+        ),
+        click.option(
+            "--metrics-host",
+            default="127.0.0.1",
+            show_default=True,
+            help="The address for --metrics-port: nobody else's machine, if not given.",
         ),
     ]
     for option in reversed(options):

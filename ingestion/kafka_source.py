@@ -1,6 +1,7 @@
 """Kafka as a source of landings: partitions read by offset, never by group offsets."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, overload
 
@@ -13,16 +14,20 @@ from confluent_kafka import (
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from ingestion.against import Stretch
 from ingestion.errors import IngestError, RetryError, StopError
 from ingestion.lander import Batch, Bounds, Columns, Log, Point, Record
 from ingestion.landing import Link
+from ingestion.metrics import Extent
 from ingestion.stores import Partition
 from ingestion.topics import explain_kafka
 
 _BATCH: Final = 1_000
 _READ_SECONDS: Final = 1.0
+_GAUGE_SECONDS: Final = 5.0
 _SETTINGS: Final = {
     "auto.offset.reset": "error",
     "isolation.level": "read_committed",
@@ -218,6 +223,40 @@ class KafkaReader:
     def identity(self, topic: str) -> str:
         """Return `kafka:<cluster id>:<topic id>`, asked of the brokers now."""
         return topic_identity(self.admin, topic, self.timeout)
+
+    def extents(self, partitions: Sequence[Partition]) -> dict[Partition, Extent]:
+        """Return what the brokers have now; by the admin client, from any thread."""
+        if not partitions:
+            return {}
+        low = self._offsets(partitions, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+        high = self._offsets(partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+        kept = self._retentions({partition.topic for partition in partitions})
+        return {p: Extent(low[p], high[p], kept.get(p.topic)) for p in partitions}
+
+    def _offsets(
+        self, partitions: Sequence[Partition], spec: OffsetSpec
+    ) -> dict[Partition, int]:
+        places = {p: TopicPartition(p.topic, p.number) for p in partitions}
+        asked = dict.fromkeys(places.values(), spec)
+        futures = self.admin.list_offsets(asked, request_timeout=_GAUGE_SECONDS)
+        try:
+            return {
+                p: futures[x].result(_GAUGE_SECONDS).offset for p, x in places.items()
+            }
+        except (KafkaException, TimeoutError) as error:
+            raise RetryError("The brokers do not tell their offsets.") from error
+
+    def _retentions(self, topics: set[str]) -> dict[str, float]:
+        """Return for how many seconds records are kept, of topics that tell."""
+        asked = [ConfigResource(ConfigResource.Type.TOPIC, topic) for topic in topics]
+        futures = self.admin.describe_configs(asked, request_timeout=_GAUGE_SECONDS)
+        found = {}
+        for resource, future in futures.items():
+            with suppress(KafkaException, TimeoutError):
+                kept = int(future.result(_GAUGE_SECONDS)["retention.ms"].value or -1)
+                if kept >= 0:
+                    found[resource.name] = kept / 1000
+        return found
 
 
 def topic_identity(admin: AdminClient, topic: str, timeout: float = 30.0) -> str:

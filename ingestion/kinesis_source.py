@@ -18,6 +18,7 @@ from ingestion.errors import RetryError, StopError
 from ingestion.kinesis import EXPIRED, MakeClient, error_code, explain_kinesis
 from ingestion.lander import Batch, Bounds, Log, Point, Record
 from ingestion.landing import Chain, Landing, Link
+from ingestion.metrics import Extent
 from ingestion.stores import Partition, Store
 
 if TYPE_CHECKING:
@@ -391,6 +392,17 @@ class KinesisReader:
         mine = (place for place in self._listed if place.number in self.share)
         begun = self._readings.keys() | self._ended
         return sorted(place for place in mine if place not in begun)
+
+    def extents(self, partitions: Sequence[Partition]) -> dict[Partition, Extent]:
+        """Return what was heard last; asks nobody."""
+        found = {}
+        for partition in partitions:
+            stream = self._streams.get(partition.topic)
+            reading = self._readings.get(partition)
+            if stream is not None and reading is not None:
+                kept = stream.retention
+                found[partition] = Extent(retention=kept, known=reading.known)
+        return found
 
     # --- what the lander says ------------------------------------------------------
 

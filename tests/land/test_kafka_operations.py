@@ -1,7 +1,11 @@
 """What is done to a landing of a real broker: replayed, held against its source."""
 
 import json
+import signal
+import subprocess
+import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +15,7 @@ from click.testing import CliRunner, Result
 from confluent_kafka import Producer
 from kafka_broker import Broker
 from processes import require
+from prometheus_client.parser import text_string_to_metric_families
 
 from ingestion.cli import main
 
@@ -177,3 +182,77 @@ def test_another_topic_of_that_name_does_not_prove_a_landing(
     assert "it was landed from kafka:" in other.stderr
     assert other.stdout.endswith("NOT CLEAN.\n")
     assert ingest(*verify[:-2]).exit_code == 2
+
+
+# --- metrics -----------------------------------------------------------------------
+
+
+class Following:
+    """`ingest land kafka --follow` with its own port for whoever watches."""
+
+    def __init__(self, broker: Broker, topic: str, landing: Path, *more: str) -> None:
+        command = [str(Path(sys.executable).with_name("ingest")), "land", "kafka"]
+        command += ["--bootstrap", broker.bootstrap, "--topics", topic, "--follow"]
+        command += ["--landing", str(landing), "--metrics-port", "0", *more]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        assert self.process.stdout is not None
+        self.port = json.loads(self.process.stdout.readline())["port"]
+
+    def get(self, path: str) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}") as answer:
+            body: bytes = answer.read()
+        return body.decode()
+
+    def values(self, partition: int = 0) -> dict[str, float]:
+        """Return every metric of a partition, and those of none."""
+        return {
+            " ".join([sample.name, *filter(None, [sample.labels.get("reason")])]): (
+                sample.value
+            )
+            for family in text_string_to_metric_families(self.get("/metrics"))
+            for sample in family.samples
+            if sample.labels.get("partition", str(partition)) == str(partition)
+        }
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(30)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return code
+
+
+def test_a_landing_is_watched_while_it_goes_on(broker: Broker, tmp_path: Path) -> None:
+    broker.create_topics("m.pin", partitions=2, retention_ms=3_600_000)
+    produce(broker, "m.pin", *[b"1"] * 20, None, b"\xff", None)
+    waits = ("--flush-records", "10", "--flush-seconds", "3600")
+    following = Following(broker, "m.pin", tmp_path, *waits)
+    try:
+        wait_until(lambda: following.values().get("ingest_records_total") == 20)
+        assert json.loads(following.get("/healthz"))["well"] is True
+        wait_until(lambda: following.values().get("ingest_lag_seconds", 0) > 0)
+        found = following.values()
+        assert found["ingest_links_total"] == 2
+        assert found["ingest_bytes_total"] == 40
+        assert found["ingest_lag_records"] == 3
+        assert found["ingest_retention_headroom_records"] == 20
+        headroom = found["ingest_retention_headroom_seconds"]
+        assert 3_000 < headroom < 3_600
+        assert found["ingest_source_up"] == 1
+        other = following.values(partition=1)
+        assert (other["ingest_lag_records"], other["ingest_lag_seconds"]) == (0, 0)
+        produce(broker, "m.pin", *[b"2"] * 10)
+        wait_until(lambda: following.values()["ingest_links_total"] == 3)
+        found = following.values()
+        assert found["ingest_dead_letters_total null_value"] == 2
+        assert found["ingest_dead_letters_total not_utf8"] == 1
+        assert found["ingest_lag_records"] == 0
+        assert "ingest_conflicts_total" not in found
+        assert land(broker, "m.pin", tmp_path).exit_code == 0
+        produce(broker, "m.pin", *[b"3"] * 3)
+        assert land(broker, "m.pin", tmp_path).exit_code == 0
+        produce(broker, "m.pin", *[b"4"] * 7)
+        wait_until(lambda: following.values().get("ingest_conflicts_total") == 1)
+    finally:
+        code = following.stop()
+    assert code == 0
