@@ -99,10 +99,11 @@ class Bench:
         url = f"{self._url}/topics/{self._user()}.pin"
 
         def work() -> int:
-            for record in self._records["pin"][:SINGLES]:
+            records = self._records["pin"][:SINGLES]
+            for record in records:
                 body = b'{"records":[' + record + b"]}"
                 requests.request("POST", url, headers=HEADERS, data=body, timeout=60)
-            return SINGLES
+            return len(records)
 
         return timed(work)
 
