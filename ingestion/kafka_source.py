@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final, overload
+from typing import Any, Final, overload
 
 from confluent_kafka import (
     Consumer,
@@ -23,7 +23,7 @@ from ingestion.lander import Batch, Bounds, Columns, Log, Point, Record
 from ingestion.landing import Link
 from ingestion.metrics import Extent
 from ingestion.stores import Partition
-from ingestion.topics import explain_kafka
+from ingestion.topics import KafkaAdmin, explain_kafka
 
 _BATCH: Final = 1_000
 _READ_SECONDS: Final = 1.0
@@ -49,7 +49,7 @@ _STOPS: Final = {
 
 
 def kafka_consumer(
-    bootstrap: str, group: str, settings: Mapping[str, str] | None = None
+    bootstrap: str, group: str, settings: Mapping[str, Any] | None = None
 ) -> Consumer:
     """Return a consumer for `KafkaReader`; `settings` are the user's, as for SASL."""
     named = {**(settings or {}), **_SETTINGS}
@@ -78,7 +78,7 @@ class KafkaReader:
     """
 
     consumer: Consumer
-    admin: AdminClient
+    admin: KafkaAdmin
     topics: Sequence[str]
     shared: bool = False
     timeout: float = 30.0
@@ -167,7 +167,7 @@ class KafkaReader:
                 records.setdefault(place, []).append(message)
             elif failed.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
                 ends.add(place)
-            else:
+            elif self.shared or failed.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
                 _require_harmless(failed, place)
                 broken.add(place)
         for partition in list(self._places):
@@ -214,7 +214,8 @@ class KafkaReader:
         try:
             found = self.admin.list_topics(topic, timeout=self.timeout).topics[topic]
         except KafkaException as error:
-            raise explain_kafka(error, f"look at the topic {topic}") from error
+            failed = self.admin.reason(error)
+            raise explain_kafka(failed, f"look at the topic {topic}") from error
         if found.error is not None:
             failed = KafkaException(found.error)
             raise explain_kafka(failed, f"look at the topic {topic}") from failed

@@ -1,9 +1,10 @@
 """Make topics and streams; say how those that are there differ from what is asked."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from botocore.exceptions import ClientError
 from confluent_kafka import KafkaError, KafkaException
@@ -22,6 +23,20 @@ if TYPE_CHECKING:
 _SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.5
 _POLLS: Final = 600
+_REFUSED: Final = {
+    KafkaError._AUTHENTICATION,  # noqa: SLF001
+    KafkaError._SSL,  # noqa: SLF001
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+}
+_NEEDED: Final = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "READ and DESCRIBE on the topic",
+    KafkaError.GROUP_AUTHORIZATION_FAILED: "READ on the group (--group names another)",
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "DESCRIBE on the cluster",
+}
+_TOKEN_SETTINGS: Final = {
+    "sasl.oauthbearer.method",
+    "enable.sasl.oauthbearer.unsecure.jwt",
+}
 _MAY_PASS: Final = {
     KafkaError._TRANSPORT,  # noqa: SLF001 - how the library names its own errors
     KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
@@ -68,11 +83,30 @@ class Shape:
         )
 
 
-def kafka_admin(bootstrap: str, config: Path | None = None) -> AdminClient:
+class KafkaAdmin(AdminClient):
+    """A client that remembers why brokers refuse it: its calls only time out then."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        """Connect to nothing yet."""
+        self.refusal: KafkaError | None = None
+        more: dict[str, Any] = {**settings, "error_cb": self._note}
+        super().__init__(more)
+
+    def _note(self, error: KafkaError) -> None:
+        if error.code() in _REFUSED:
+            self.refusal = error
+
+    def reason(self, error: KafkaException) -> KafkaException:
+        """Return why a call failed, which may be more than it said."""
+        self.poll(0)
+        return error if self.refusal is None else KafkaException(self.refusal)
+
+
+def kafka_admin(bootstrap: str, config: Path | None = None) -> KafkaAdmin:
     """Return a client; `config` holds librdkafka's settings, `name=value` a line."""
     settings = kafka_settings(config) if config else {}
     try:
-        return AdminClient({**settings, "bootstrap.servers": bootstrap, "log_level": 0})
+        return KafkaAdmin({**settings, "bootstrap.servers": bootstrap, "log_level": 0})
     except (KafkaException, ValueError) as error:
         raise StopError(
             f"The Kafka client does not take these settings ({error}): correct "
@@ -80,15 +114,46 @@ def kafka_admin(bootstrap: str, config: Path | None = None) -> AdminClient:
         ) from error
 
 
-def kafka_settings(path: Path) -> dict[str, str]:
-    """Read settings of librdkafka, `name=value` a line."""
+def kafka_settings(path: Path) -> dict[str, Any]:
+    """Read settings of librdkafka, `name=value` a line.
+
+    OAUTHBEARER that does not say where tokens come from is Amazon MSK's: they are
+    signed with the credentials of AWS's chain, and renewed before they expire.
+    """
     with explained(f"read {path}"):
         lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
     wanted = [line for line in lines if line and not line.startswith("#")]
     if any("=" not in line for line in wanted):
         raise StopError(f"{path} has a line that is not name=value: correct it.")
     pairs = [line.split("=", 1) for line in wanted]
-    return {name.strip(): value.strip() for name, value in pairs}
+    settings: dict[str, Any] = {name.strip(): value.strip() for name, value in pairs}
+    mechanism = settings.get("sasl.mechanism") or settings.get("sasl.mechanisms")
+    if mechanism == "OAUTHBEARER" and not _TOKEN_SETTINGS & settings.keys():
+        settings["oauth_cb"] = _msk_tokens()
+    return settings
+
+
+def _msk_tokens() -> Callable[[str], tuple[str, float]]:
+    """Return what makes a token and says when it expires, in seconds since the epoch.
+
+    Its source is "Amazon MSK Library in Python for SASL/OAUTHBEARER Auth".
+    """
+    try:
+        from aws_msk_iam_sasl_signer import MSKAuthTokenProvider  # noqa: PLC0415
+    except ImportError as error:
+        raise StopError(
+            "OAUTHBEARER for Amazon MSK needs a library: pip install '.[msk]', or name "
+            "another way to a token with sasl.oauthbearer.method."
+        ) from error
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    if not region:
+        raise StopError("OAUTHBEARER for Amazon MSK needs a region: set AWS_REGION.")
+
+    def token(_: str) -> tuple[str, float]:
+        made, expires_ms = MSKAuthTokenProvider.generate_auth_token(region)
+        return made, expires_ms / 1000
+
+    return token
 
 
 def create_topics(
@@ -157,6 +222,15 @@ def explain_kafka(error: KafkaException, doing: str) -> RetryError | StopError:
         return RetryError(
             f"Cannot {doing}: {found.str()}. See that the brokers run and --bootstrap "
             "is right, then run the same command again."
+        )
+    if found.code() in _REFUSED:
+        return StopError(
+            f"Cannot {doing}: the brokers refuse the connection ({found.str()}). "
+            "Correct the user, the password or the certificates in --kafka-config."
+        )
+    if found.code() in _NEEDED:
+        return StopError(
+            f"Cannot {doing}: {found.name()}. Grant {_NEEDED[found.code()]}."
         )
     return StopError(f"Cannot {doing}: {found.str()} ({found.name()}).")
 

@@ -73,6 +73,9 @@ class FakeKafka:
             future.set_exception(KafkaException(KafkaError(self.fail)))
         return future
 
+    def reason(self, error: KafkaException) -> KafkaException:
+        return error
+
     def list_topics(self, topic: str, timeout: float) -> Any:  # noqa: ANN401
         assert timeout == 30.0
         found = SimpleNamespace(error=None, partitions={1: None, 0: None})

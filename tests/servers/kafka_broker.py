@@ -22,7 +22,6 @@ _SETTINGS = {
     "node.id": "1",
     "controller.listener.names": "CONTROLLER",
     "inter.broker.listener.name": "PLAINTEXT",
-    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
     "num.partitions": "1",
     "auto.create.topics.enable": "false",
     "offsets.topic.replication.factor": "1",
@@ -61,13 +60,20 @@ class Stored(NamedTuple):
 class Broker:
     """One broker that is its own controller.
 
-    `settings` are added to the server's; a listener with SASL replaces `listeners` and
-    what goes with it, with `{port}` and `{controller}` for the ports.
+    `settings` are added to the server's. `listeners` are more than the plain one: name
+    to protocol, such as `SCRAM` to `SASL_SSL`; `at` says where each is.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, str] | None = None,
+        listeners: Mapping[str, str] | None = None,
+    ) -> None:
         """Format an empty log and start."""
         self.port = free_port()
+        self._protocols = listeners or {}
+        self.at = {name: f"127.0.0.1:{free_port()}" for name in self._protocols}
         self.bootstrap = f"127.0.0.1:{self.port}"
         self._folder = folder
         self._properties = folder / "server.properties"
@@ -81,17 +87,23 @@ class Broker:
         self.start()
 
     def _write_properties(self, settings: Mapping[str, str]) -> None:
-        ports = {"port": self.port, "controller": free_port()}
-        plain = "PLAINTEXT://127.0.0.1:{port}"
+        controller = f"127.0.0.1:{free_port()}"
+        places = {"PLAINTEXT": self.bootstrap, **self.at}
+        clients = ",".join(f"{name}://{at}" for name, at in places.items())
+        protocols = {"PLAINTEXT": "PLAINTEXT", "CONTROLLER": "PLAINTEXT"}
         named = {
             **_SETTINGS,
-            "controller.quorum.voters": "1@127.0.0.1:{controller}",
-            "listeners": plain + ",CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": plain,
+            "controller.quorum.voters": f"1@{controller}",
+            "listeners": f"{clients},CONTROLLER://{controller}",
+            "advertised.listeners": clients,
+            "listener.security.protocol.map": ",".join(
+                f"{name}:{value}"
+                for name, value in {**protocols, **self._protocols}.items()
+            ),
             "log.dirs": str(self._folder / "data"),
             **settings,
         }
-        lines = (f"{name}={value.format(**ports)}\n" for name, value in named.items())
+        lines = (f"{name}={value}\n" for name, value in named.items())
         self._properties.write_text("".join(lines))
 
     @staticmethod
