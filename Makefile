@@ -7,6 +7,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 SOURCE ?=
+BOOTSTRAP ?= localhost:9092
 USER_ID ?= $(if $(SOURCE),12a740a19697,sample)
 export LANDING ?= data/landing
 export DUCKDB_PATH ?= data/pinterest.duckdb
@@ -70,6 +71,9 @@ build: setup ## Build the models, test the data, publish what is green
 	@dbt --quiet build --exclude-resource-type unit_test
 	@ingest publish
 	@mkdir -p '$(STATE)' && cp '$(or $(DBT_TARGET_PATH),target)/manifest.json' '$(STATE)'
+
+follow: setup ## Land from Kafka and build, again and again: make follow BOOTSTRAP=localhost:9092 USER_ID=...
+	@ingest follow kafka --bootstrap '$(BOOTSTRAP)' --user-id '$(USER_ID)' --landing '$(LANDING)'
 
 trace: setup ## Where an answer comes from: make trace EVENT=7528
 	@ingest trace $(EVENT)
@@ -188,4 +192,4 @@ lock: ## Rewrite requirements/ from pyproject.toml
 clean: ## Remove data/, target/ and logs/
 	rm -rf data target logs
 
-.PHONY: help setup run build trace dashboard docs model changed diff check spark cluster cluster-stop servers test bench soak lock clean
+.PHONY: help setup run build follow trace dashboard docs model changed diff check spark cluster cluster-stop servers test bench soak lock clean

@@ -11,6 +11,7 @@ import click
 from ingestion.cli_completion import completion
 from ingestion.cli_doctor import doctor
 from ingestion.cli_emit import emit
+from ingestion.cli_follow import follow
 from ingestion.cli_land import land
 from ingestion.cli_landing import dead_letters, replay
 from ingestion.cli_shared import (
@@ -41,6 +42,7 @@ main.add_command(completion)
 main.add_command(dead_letters)
 main.add_command(doctor)
 main.add_command(emit)
+main.add_command(follow)
 main.add_command(land)
 main.add_command(replay)
 main.add_command(streams)
