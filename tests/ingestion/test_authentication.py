@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trustme
 from botocore.credentials import Credentials
 from botocore.session import Session
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from signed_gateway import SignedGateway
 
 from ingestion.authentication import (
@@ -172,24 +173,62 @@ def test_credentials_of_a_netrc_are_not_sent(
     assert "Authorization" not in gateway.seen[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "trusted"), [("127.0.0.1", False), ("elsewhere.example", True)]
+)
+def test_a_certificate_that_is_wrong_stops_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, *, trusted: bool
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    if trusted:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "authority.pem"))
+    gateway, token = SignedGateway(KEYS), {"GATEWAY_TOKEN": "made-up-token"}
+    with gateway.serve(authority.issue_cert(name)) as serving:
+        done = emit(serving.url, tmp_path, "--auth", "bearer", **token)
+    assert done.exit_code == 1
+    assert done.stderr.count("\n") == 1
+    assert f"The certificate of {serving.url} is not trusted: correct it" in done.stderr
+    assert gateway.seen == []
+
+
+def test_a_certificate_of_an_authority_that_is_named_is_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "authority.pem"))
+    gateway = SignedGateway(KEYS, "u.pin", "u.geo", "u.user")
+    with gateway.serve(authority.issue_cert("127.0.0.1")) as serving:
+        keys = {"AWS_ACCESS_KEY_ID": "KEY1", "AWS_SECRET_ACCESS_KEY": "secret1"}
+        options = ("--auth", "sigv4", "--region", "eu-west-1")
+        done = emit(serving.url, tmp_path, *options, **keys)
+    assert done.exit_code == 0, done.output
+    assert len(gateway.log.topics["u.pin"]) == 20
+
+
+def emit(url: str, state: Path, *options: str, **environment: str) -> Result:
+    command = [
+        *("emit", "kafka-rest", "--source", "sample", "--events", "20"),
+        *("--url", url, "--gateway", "--user-id", "u", "--state", str(state)),
+    ]
+    return CliRunner().invoke(main, [*command, *options], env=environment)
+
+
 def test_the_command_emits_through_a_gateway_with_sigv4(
     gateway: SignedGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "KEY1")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret1")
     monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
-    command = [
-        *("emit", "kafka-rest", "--source", "sample", "--events", "20"),
-        *("--url", gateway.url, "--gateway", "--auth", "sigv4", "--user-id", "u"),
-        *("--state", str(tmp_path)),
-    ]
-    refused = CliRunner().invoke(main, command)
+    refused = emit(gateway.url, tmp_path, "--auth", "sigv4")
     assert refused.exit_code == 1
     assert "say --region" in refused.output
-    done = CliRunner().invoke(main, [*command, "--region", "eu-west-1"])
+    options = ("--auth", "sigv4", "--region", "eu-west-1")
+    done = emit(gateway.url, tmp_path, *options)
     assert done.exit_code == 0, done.output
     assert "60 records acknowledged by kafka-rest" in done.output
     assert len(gateway.log.topics["u.user"]) == 20
     assert "secret1" not in done.output
-    again = CliRunner().invoke(main, [*command, "--region", "eu-west-1"])
+    again = emit(gateway.url, tmp_path, *options)
     assert "Nothing new" in again.output

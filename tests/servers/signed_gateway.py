@@ -7,12 +7,14 @@ without botocore, which signs.
 import hashlib
 import hmac
 import re
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
+import trustme
 from dialects import Front, Reply, json_reply
 from memory_front import MemoryLog
 from requests.structures import CaseInsensitiveDict
@@ -79,8 +81,10 @@ class SignedGateway:
         return self.front.post(topic, headers["Content-Type"], body)
 
     @contextmanager
-    def serve(self) -> Iterator["SignedGateway"]:
-        """Listen on a free loopback port inside the block."""
+    def serve(
+        self, certificate: trustme.LeafCert | None = None
+    ) -> Iterator["SignedGateway"]:
+        """Listen on a free loopback port inside the block, encrypted if it can be."""
         gateway = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -105,6 +109,11 @@ class SignedGateway:
         with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
             server.daemon_threads = True
             self.url = f"http://127.0.0.1:{server.server_port}{STAGE}"
+            if certificate is not None:
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                certificate.configure_cert(context)
+                server.socket = context.wrap_socket(server.socket, server_side=True)
+                self.url = self.url.replace("http", "https", 1)
             serve = partial(server.serve_forever, poll_interval=0.01)
             Thread(target=serve, daemon=True).start()
             yield self
