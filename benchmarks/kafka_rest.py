@@ -10,7 +10,6 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import closing
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -21,15 +20,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "servers"))
 
 from kafka_broker import Broker, missing
 from rest_front import RestFront
-from rounds import Timing, in_turn, tell, tell_ratio, timed
+from rounds import Timing, emitted, in_turn, tell, tell_ratio, timed
 
-from ingestion.cursors import State
-from ingestion.dispatch import Dispatch
 from ingestion.endpoints import Place
 from ingestion.kafka_rest import KafkaRest
 from ingestion.records import event_number
 from ingestion.sample import write_sample
-from ingestion.sources import JsonLinesFolder
 
 BATCH: Final = 500
 SINGLES: Final = 200
@@ -80,19 +76,8 @@ class Bench:
 
     def emitter(self) -> Timing:
         """Emit with keys, outcomes, order, and a position on disk."""
-        user_id = self._user()
         destination = KafkaRest(Place.parse(self._url))
-        with (
-            closing(JsonLinesFolder.open(self._source)) as source,
-            Dispatch(source, destination, State(self._state), user_id) as dispatch,
-        ):
-            lanes = dispatch.prepare(lambda _: None)
-
-            def work() -> int:
-                dispatch.run(lanes)
-                return sum(lane.courier.tally.acknowledged for lane in lanes)
-
-            return timed(work)
+        return emitted(self._source, destination, self._state, self._user())
 
     def original(self) -> Timing:
         """Post one record a request, a connection each, as the emulator did."""

@@ -16,7 +16,7 @@ import sys
 import tempfile
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
@@ -29,14 +29,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "servers"))
 
 import kinesalite_server
 from kinesalite_server import Kinesalite
-from rounds import Timing, in_turn, tell, tell_ratio, timed
+from rounds import Timing, emitted, in_turn, tell, tell_ratio, timed
 
-from ingestion.cursors import State
-from ingestion.dispatch import Dispatch
 from ingestion.kinesis import Kinesis, make_client, stream_name
 from ingestion.records import event_number
 from ingestion.sample import write_sample
-from ingestion.sources import JsonLinesFolder
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -166,18 +163,8 @@ class Bench:
 
     def emitter(self) -> Timing:
         """Emit with keys, outcomes, order, and a position on disk."""
-        state = State(self._state / str(next(self._numbers)))
-        with (
-            closing(JsonLinesFolder.open(self._source)) as source,
-            Dispatch(source, Kinesis.of(make_client), state, "u") as dispatch,
-        ):
-            lanes = dispatch.prepare(lambda _: None)
-
-            def work() -> int:
-                dispatch.run(lanes)
-                return sum(lane.courier.tally.acknowledged for lane in lanes)
-
-            return timed(work)
+        state = self._state / str(next(self._numbers))
+        return emitted(self._source, Kinesis.of(make_client), state, "u")
 
 
 def compare(bench: Bench, title: str, rounds: int) -> None:

@@ -3,8 +3,14 @@
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
 from statistics import median
 from typing import NamedTuple
+
+from ingestion.cursors import State
+from ingestion.dispatch import Destination, Dispatch
+from ingestion.sources import JsonLinesFolder
 
 
 class Timing(NamedTuple):
@@ -25,6 +31,21 @@ def timed(work: Callable[[], int]) -> Timing:
     begin, cpu = time.perf_counter(), time.process_time()
     records = work()
     return Timing(records, time.perf_counter() - begin, time.process_time() - cpu)
+
+
+def emitted(source: Path, destination: Destination, state: Path, user: str) -> Timing:
+    """Emit a folder with keys, outcomes, order, and a position on disk."""
+    with (
+        closing(JsonLinesFolder.open(source)) as folder,
+        Dispatch(folder, destination, State(state), user) as dispatch,
+    ):
+        lanes = dispatch.prepare(lambda _: None)
+
+        def work() -> int:
+            dispatch.run(lanes)
+            return sum(lane.courier.tally.acknowledged for lane in lanes)
+
+        return timed(work)
 
 
 def in_turn(

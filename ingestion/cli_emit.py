@@ -14,8 +14,8 @@ from ingestion.cli_shared import (
     SET_ASIDE_EXIT_CODE,
     Interrupts,
     S3Options,
+    landing_options,
     opened_source,
-    s3_options,
     source_options,
     store_at,
     table,
@@ -33,39 +33,7 @@ def emit() -> None:
 
 
 @emit.command("landing", epilog=EXIT_CODES)
-@click.option(
-    "--landing",
-    type=click.Path(readable=False),
-    required=True,
-    help="A folder, or s3://bucket/prefix; credentials come from AWS's chain.",
-)
-@s3_options
-@click.option(
-    "--compression",
-    type=click.Choice(["none", "gzip"]),
-    help="Of a new landing, for good; none if not given.",
-)
-@click.option(
-    "--flush-bytes",
-    type=click.IntRange(min=1),
-    default=16 << 20,
-    show_default=True,
-    help="Land an object at this size before compression, or",
-)
-@click.option(
-    "--flush-records",
-    type=click.IntRange(min=1),
-    default=10_000,
-    show_default=True,
-    help="at this number of records, or",
-)
-@click.option(
-    "--flush-seconds",
-    type=click.FloatRange(min=0),
-    default=300.0,
-    show_default=True,
-    help="at this age. Small objects make every later query slower.",
-)
+@landing_options("at this age")
 @source_options
 def emit_landing(  # noqa: PLR0917 - click passes options by name
     source: str,

@@ -176,8 +176,8 @@ class LandAsked:
     metrics_host: str
 
 
-def land_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that every source of `land` shares: where, when, what to bear."""
+def landing_options(age: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add the options of whoever writes a landing; `age` says when it is old enough."""
     options: list[Callable[[Callable[..., None]], Callable[..., None]]] = [
         click.option(
             "--landing",
@@ -191,7 +191,6 @@ def land_options(command: Callable[..., None]) -> Callable[..., None]:
             type=click.Choice(["none", "gzip"]),
             help="Of a new landing, for good; none if not given.",
         ),
-        click.option("--follow", is_flag=True, help="Go on until stopped."),
         click.option(
             "--flush-bytes",
             type=click.IntRange(min=1),
@@ -211,9 +210,23 @@ def land_options(command: Callable[..., None]) -> Callable[..., None]:
             type=click.FloatRange(min=0),
             default=300.0,
             show_default=True,
-            help="at this age, or when caught up. Small objects make later queries "
-            "slower.",
+            help=f"{age}. Small objects make later queries slower.",
         ),
+    ]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def land_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that every source of `land` shares: where, when, what to bear."""
+    options: list[Callable[[Callable[..., None]], Callable[..., None]]] = [
+        landing_options("at this age, or when caught up"),
+        click.option("--follow", is_flag=True, help="Go on until stopped."),
         click.option(
             "--max-buffer",
             type=click.IntRange(min=1),

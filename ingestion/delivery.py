@@ -85,6 +85,13 @@ class Limits:
     bytes: int
 
 
+def passing(outcome: Outcome, otherwise: str) -> Again:
+    """Return what may pass; a `StopError` where a check heard anything else."""
+    if isinstance(outcome, Again):
+        return outcome
+    raise StopError(outcome.message if isinstance(outcome, Stop) else otherwise)
+
+
 class Transport(Protocol):
     """A way to one topic or stream, used by one thread at a time; it never retries.
 

@@ -22,6 +22,7 @@ from ingestion.delivery import (
     Refused,
     Stop,
     Unclear,
+    passing,
 )
 from ingestion.endpoints import Answer, Endpoint, Place, short
 from ingestion.errors import SetAsideError, StopError
@@ -111,14 +112,10 @@ class KafkaRestTransport:
         if answer.status == 405 or _is_topic(answer):  # noqa: PLR2004 - not offered
             return None
         self._endpoint.close()
-        outcome = self._judge(answer)
-        if isinstance(outcome, Again):
-            return outcome
-        if isinstance(outcome, Stop):
-            raise StopError(outcome.message)
-        raise StopError(
+        return passing(
+            self._judge(answer),
             f"{self._endpoint.place.url} says {answer} when asked for the topic "
-            f"{self.topic}: check that it is a Kafka REST proxy."
+            f"{self.topic}: check that it is a Kafka REST proxy.",
         )
 
     def measure(self, message: Message) -> int:

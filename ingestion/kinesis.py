@@ -29,6 +29,7 @@ from ingestion.delivery import (
     Stop,
     Transport,
     Unclear,
+    passing,
 )
 from ingestion.endpoints import (
     CONNECT_SECONDS,
@@ -290,14 +291,10 @@ class KinesisTransport:
     def _unseen(self, error: Exception) -> Again | None:
         if error_code(error) in _MAY_NOT_LOOK:
             return None
-        outcome = self._failure(error)
-        if isinstance(outcome, Again):
-            return outcome
-        if isinstance(outcome, Stop):
-            raise StopError(outcome.message)
-        raise StopError(
+        return passing(
+            self._failure(error),
             f"Kinesis cannot say whether there is a stream {self.stream} "
-            f"({error_code(error)}): check the stream's name and the endpoint."
+            f"({error_code(error)}): check the stream's name and the endpoint.",
         )
 
     def _judge(self, status: str) -> Again | None:

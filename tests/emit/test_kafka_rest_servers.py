@@ -1,8 +1,11 @@
 """Kafka REST through a proxy process into a real broker: kills, faults, errors."""
 
+import contextlib
 import json
 import os
+import pty
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -55,14 +58,14 @@ class Emitter:
 
     def __init__(self, source: Path, url: str, user_id: str, state: Path) -> None:
         self.state = state
-        self._command = [
+        self.command = [
             *(*INGEST, "emit", "kafka-rest", "--source", str(source), "--json"),
             *("--url", url, "--user-id", user_id, "--state", str(state)),
         ]
 
     def start(self, *options: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(
-            [*self._command, *options],
+            [*self.command, *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -292,6 +295,35 @@ def test_an_interrupt_saves_the_position_and_the_next_run_doubles_nothing(  # no
         assert topic["stands_at_row"] == topic["acknowledged"] < 5_000
     assert emitter.run().exit_code == 0
     assert check_stored(broker, user_id, source) == 0
+
+
+def test_a_terminal_gets_a_live_table_of_all_topics_and_then_the_summary(
+    front: RestFront, user_id: str, tmp_path: Path
+) -> None:
+    source = write_source(tmp_path / "source", 1_000)
+    front.plan(*(Fault("503") for _ in TYPES), *(Fault("slow", seconds=1),) * 3)
+    command = Emitter(source, front.url, user_id, tmp_path / "state").command
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [word for word in command if word != "--json"],
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "150"},
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # all is read
+            while more := os.read(ours, 1 << 16):
+                shown += more
+    os.close(ours)
+    assert process.returncode == 0
+    table, _, summary = shown.decode().rpartition("stands at row")
+    for record_type in TYPES:
+        assert re.search(rf"{user_id}\.{record_type} .*│ +1,000 │", table)
+    for column in ("acknowledged", "per second", "resent", "waiting for"):
+        assert column in table
+    assert re.search(r"127\.0\.0\.1:\d+ says HTTP 503", table)
+    assert "3,000 records acknowledged by kafka-rest http://127.0.0.1" in summary
 
 
 def test_two_emitters_of_the_same_rows_are_not_let_in(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import faulty_kinesis
 import kinesalite_server
 import pytest
-from faulty_kinesis import Fault, FaultyKinesis, WatchedTransport
+from faulty_kinesis import FakeSettled, Fault, FaultyKinesis, WatchedTransport
 from kinesalite_server import Kinesalite
 from kinesis_gateway import Page, gateway
 from processes import require
@@ -34,17 +34,6 @@ def server(tmp_path: Path) -> Iterator[Kinesalite]:
     require(kinesalite_server.missing())
     with Kinesalite(tmp_path) as started:
         yield started
-
-
-class FakeSettled:
-    position = 0
-
-    def set_aside(self, message: Message, reason: str) -> None:
-        raise AssertionError((message, reason))
-
-    def save(self, position: int, *, now: bool = False) -> None:
-        assert now or position >= self.position
-        self.position = position
 
 
 class HastyPace(MonotonicPace):

@@ -22,7 +22,13 @@ from botocore.exceptions import (
     ReadTimeoutError,
     SSLError,
 )
-from faulty_kinesis import Fault, FaultyKinesis, MemoryKinesis, WatchedTransport
+from faulty_kinesis import (
+    FakeSettled,
+    Fault,
+    FaultyKinesis,
+    MemoryKinesis,
+    WatchedTransport,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -402,17 +408,6 @@ class FakePace:
 
     def sleep(self, seconds: float) -> None:
         self.time += seconds
-
-
-class FakeSettled:
-    position = 0
-
-    def set_aside(self, message: Message, reason: str) -> None:
-        raise AssertionError((message, reason))
-
-    def save(self, position: int, *, now: bool = False) -> None:
-        assert now or position >= self.position
-        self.position = position
 
 
 CLIENT = faulty_kinesis.client()

@@ -182,6 +182,19 @@ class WatchedTransport(KinesisTransport):
         return outcomes
 
 
+class FakeSettled:
+    """Keeps a position that never goes back; nothing may be set aside."""
+
+    position = 0
+
+    def set_aside(self, message: Message, reason: str) -> None:
+        raise AssertionError((message, reason))
+
+    def save(self, position: int, *, now: bool = False) -> None:
+        assert now or position >= self.position
+        self.position = position
+
+
 def messages(keys: Sequence[int]) -> Iterator[Message]:
     """Yield a message a key, each with a value of its own."""
     for position, key in enumerate(keys):
