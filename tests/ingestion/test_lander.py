@@ -29,6 +29,7 @@ from ingestion.lander import (
     Record,
     Rules,
     line_or_reason,
+    plain_size,
 )
 from ingestion.landing import Chain, Landing, Link
 from ingestion.stores import Listing, Metadata, Partition, partition_of
@@ -275,6 +276,22 @@ def test_what_can_be_a_line_stays_as_it_is_but_for_newlines_between_tokens(
 )
 def test_what_cannot_be_a_line_has_a_reason(value: bytes | None, reason: str) -> None:
     assert line_or_reason(value, 100) == reason
+
+
+VALUES = st.none() | st.binary(max_size=12) | st.text("aé🎈\n").map(str.encode)
+
+
+@given(st.lists(VALUES, min_size=1))
+def test_lines_judged_at_once_are_those_that_each_would_be(
+    values: list[bytes | None],
+) -> None:
+    each = [line_or_reason(value, 10) for value in values]
+    size = plain_size(values, 10)
+    if size is None:
+        assert each != values
+    else:
+        assert each == values
+        assert size == sum(len(value or b"") + 1 for value in values)
 
 
 # --- ledgers -----------------------------------------------------------------------
@@ -566,6 +583,17 @@ def test_what_may_pass_is_waited_out_with_follow_and_ends_a_run_without() -> Non
     failures = iter([True])
     with pytest.raises(RetryError):
         land(MemoryStore(before=fail), topic)
+
+
+def test_an_offset_is_acknowledged_when_its_link_is_there_and_not_before() -> None:
+    store, topic = MemoryStore(), Topic(numbered(*range(5)))
+
+    class Acknowledged(MemoryReader):
+        def landed(self, offset: int) -> None:
+            assert offset == Chain(Landing(store, "none"), PIN).next
+
+    land(store, topic, reader=Acknowledged(topic), flush=Flush(max_records=2))
+    assert store.lines() == list(topic.records.values())
 
 
 class Schedule:

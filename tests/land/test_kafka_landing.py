@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import kafka_broker
@@ -19,8 +19,12 @@ from kafka_broker import Broker
 from processes import require
 
 from ingestion.cli import main
+from ingestion.errors import StopError
+from ingestion.kafka_source import KafkaReader, kafka_consumer
+from ingestion.lander import Lander, Log, Point
 from ingestion.landing import Chain, Landing, Link
 from ingestion.stores import DirectoryStore, Partition
+from ingestion.topics import kafka_admin
 from ingestion.verify import verify
 
 INGEST = Path(sys.executable).with_name("ingest")
@@ -177,6 +181,37 @@ def test_expired_records_stop_a_run_and_are_counted_when_accepted(
     assert landed(tmp_path, "f.pin") == values(4, 6) + values(13, 7)
     counts = [(link.before_start, link.expired) for link in links(tmp_path, "f.pin")]
     assert counts == [(4, 0), (0, 3)]
+
+
+def test_records_that_expire_between_a_look_and_the_read_stop_a_run(
+    broker: Broker, tmp_path: Path
+) -> None:
+    """A position that is gone must not become another one."""
+    broker.create_topics("l.pin")
+    produce(broker, "l.pin", values(0, 3))
+    assert land(broker, "l.pin", tmp_path).exit_code == 0
+    produce(broker, "l.pin", values(3, 7))
+
+    class Late(KafkaReader):
+        def start(
+            self,
+            opened: Callable[[Partition, Log], Point],
+            dropped: Callable[[Partition], None],
+        ) -> None:
+            def look(partition: Partition, log: Log) -> Point:
+                point = opened(partition, log)
+                delete_before(broker, "l.pin", 6)
+                return point
+
+            super().start(look, dropped)
+
+    consumer = kafka_consumer(broker.bootstrap, "late")
+    landing = Landing.open(DirectoryStore(tmp_path))
+    late = Late(consumer, kafka_admin(broker.bootstrap), ["l.pin"])
+    expired = pytest.raises(StopError, match=r"3 records .* from offset 3 on have")
+    with closing(late) as reader, expired:
+        Lander(landing, reader).run()
+    assert landed(tmp_path, "l.pin") == values(0, 3)
 
 
 def delete_before(broker: Broker, topic: str, offset: int) -> None:
