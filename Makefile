@@ -167,8 +167,9 @@ test: .servers/ministack.done ## Lint all, all tests, dbt build, end to end
 		coverage run --append -m pytest --durations=5 tests/$$suite && \
 		echo "tests/$$suite: $$((SECONDS - start)) s" || exit 1; done
 	@coverage report --skip-covered --fail-under=$(COVERAGE)
-	@start=$$SECONDS; pytest --durations=5 tests/pipeline && \
-		echo "tests/pipeline: $$((SECONDS - start)) s"
+	@for suite in mutations pipeline; do start=$$SECONDS; \
+		pytest --durations=5 tests/$$suite && \
+		echo "tests/$$suite: $$((SECONDS - start)) s" || exit 1; done
 
 bench: .venv/bench.done profiles.yml .servers/kafka.done .servers/ministack.done .servers/quixstreams.done .spark/jars.done ## Benchmarks: ratios, not tests
 	python benchmarks/models.py
