@@ -75,6 +75,7 @@ EXPOSURE = """\
     label: LABEL
     type: analysis
     maturity: low
+    url: ../data/dashboard.html
     description: "LABEL, in the published answers and on the terminal."
     depends_on:
       - ref('NAME')

@@ -1,6 +1,7 @@
 """Everything is described, and what the pages print works."""
 
 import json
+import os
 import re
 import shlex
 from collections.abc import Iterator
@@ -32,6 +33,8 @@ NOT_RUN = {
     "dbt build --target spark_cluster": "test_engines builds on the cluster",
     "ingest emit landing --source sql": "needs a database: test_mariadb has one",
     "ingest emit kafka-rest": "needs a proxy: test_kafka_rest_servers has one",
+    "ingest emit landing --source my/older-records": "needs records of yours: "
+    "test_increments lands late parts",
     "ingest streams create --region": "needs an account: test_kinesalite has none",
     "ingest emit kinesis --source sample --region": "needs an account, the same",
     "ingest emit kinesis --source sample --user-id": "needs a gateway in an account",
@@ -98,6 +101,16 @@ def test_every_report_has_an_exposure(built: "Pipeline") -> None:
     reports = {name for name in built.tables() if name.startswith("rpt_")}
     assert len(reports) >= 16
     assert reports - exposed == set()
+
+
+def test_every_exposure_links_from_the_docs_to_the_page(built: "Pipeline") -> None:
+    exposures = manifest(built)["exposures"].values()
+
+    site = Path("target/static_index.html")
+    links = {exposure["url"] for exposure in exposures}
+    assert [os.path.normpath(site.parent / link) for link in links] == [
+        "data/dashboard.html"
+    ]
 
 
 def test_the_docs_open_on_the_written_overview(built: "Pipeline") -> None:
