@@ -8,6 +8,7 @@ from botocore.config import Config
 from processes import SERVERS, Process, free_port
 
 PROGRAM = SERVERS / "ministack" / "bin" / "ministack"
+CONDITIONS = Path(__file__).with_name("ministack_conditions.py")
 BUCKET = "landing"
 
 
@@ -21,8 +22,11 @@ def missing() -> str | None:
 class MiniStack:
     """An object store that keeps its objects in a folder, with one bucket."""
 
-    def __init__(self, folder: Path) -> None:
-        """Start it on a free port of loopback; the keys are made up."""
+    def __init__(self, folder: Path, *, conditions: bool = False) -> None:
+        """Start it on a free port of loopback; the keys are made up.
+
+        With `conditions` it knows what `ministack_conditions.py` says.
+        """
         port = free_port()
         self.environment = {
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
@@ -31,7 +35,9 @@ class MiniStack:
             "AWS_REGION": "us-east-1",
         }
         self._process = Process(
-            [str(PROGRAM)],
+            [str(PROGRAM.with_name("python")), str(CONDITIONS)]
+            if conditions
+            else [str(PROGRAM)],
             folder / "ministack.log",
             {
                 **{key: value for key, value in os.environ.items() if key == "PATH"},
