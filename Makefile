@@ -167,7 +167,7 @@ test: .servers/ministack.done ## Lint all, all tests, dbt build, end to end
 		coverage run --append -m pytest --durations=5 tests/$$suite && \
 		echo "tests/$$suite: $$((SECONDS - start)) s" || exit 1; done
 	@coverage report --skip-covered --fail-under=$(COVERAGE)
-	@for suite in mutations pipeline; do start=$$SECONDS; \
+	@for suite in mutations pipeline cloud; do start=$$SECONDS; \
 		pytest --durations=5 tests/$$suite && \
 		echo "tests/$$suite: $$((SECONDS - start)) s" || exit 1; done
 

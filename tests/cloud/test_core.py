@@ -1,7 +1,7 @@
 """infra/core.yaml on MiniStack: who may do what, and an event on its whole way."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,11 @@ import ministack_server
 import pytest
 from botocore.exceptions import ClientError
 from conftest import Pipeline
-from core_stack import USER_ID, CoreStack
+from core_stack import REGION, USER_ID, CoreStack
+from dialects import Reply
 from ministack_server import MiniStack
 from processes import require
+from signed_gateway import STAGE, SignedGateway
 
 PIN_STREAM = f"streaming-{USER_ID}-pin"
 TOPICS = f"raw/topics/{PIN_STREAM}/partition=0"
@@ -20,13 +22,38 @@ Call = Callable[[Client, str], Any]
 
 
 @pytest.fixture(scope="module")
-def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CoreStack]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MiniStack]:
     require(ministack_server.missing())
-    server = MiniStack(tmp_path_factory.mktemp("ministack"), conditions=True)
-    try:
-        yield CoreStack(server)
-    finally:
-        server.stop()
+    started = MiniStack(tmp_path_factory.mktemp("ministack"), conditions=True)
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="module")
+def core(server: MiniStack) -> CoreStack:
+    return CoreStack(server)
+
+
+# --- the bucket --------------------------------------------------------------------
+
+
+def test_the_bucket_is_private_encrypted_and_keeps_versions(core: CoreStack) -> None:
+    s3, name = core.client("s3"), core.outputs["BucketName"]
+    blocked = s3.get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"]
+    assert len(blocked) == 4
+    assert all(blocked.values())
+    encrypted = s3.get_bucket_encryption(Bucket=name)
+    rule = encrypted["ServerSideEncryptionConfiguration"]["Rules"][0]
+    assert rule["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+    assert s3.get_bucket_versioning(Bucket=name)["Status"] == "Enabled"
+
+
+def test_without_tls_nobody_gets_in_unless_it_is_told(server: MiniStack) -> None:
+    strict = CoreStack(server, UserId="strict", RequireTls="true")
+    lander, bucket = strict.role("Lander"), strict.outputs["BucketName"]
+    for call in (put(f"{TOPICS}/a", IfNoneMatch="*"), listed):
+        with pytest.raises(ClientError, match="explicit deny"):
+            call(strict.client("s3", lander), bucket)
 
 
 # --- who may do what ---------------------------------------------------------------
@@ -198,3 +225,59 @@ def test_an_event_of_the_emitters_role_is_in_a_report(
     assert "Clean" in pipeline.ingest("verify", landing)
     pipeline.dbt("build", "--exclude-resource-type", "unit_test")
     assert pipeline.rows("rpt_top_category_by_country") == [("Iceland", "travel", 1)]
+
+
+class Proxy(SignedGateway):
+    """A REST proxy behind the gateway: it sees what the gateway passes on."""
+
+    def answer(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes
+    ) -> Reply:
+        topic = path.removeprefix("/topics/")
+        if method == "GET":
+            return self.front.get(topic)
+        return self.front.post(topic, headers["Content-Type"], body)
+
+
+@pytest.fixture(scope="module")
+def proxy() -> Iterator[SignedGateway]:
+    topics = [f"kafka.{record_type}" for record_type in ("pin", "geo", "user")]
+    with Proxy({}, *topics).serve() as serving:
+        yield serving
+
+
+@pytest.fixture(scope="module")
+def with_kafka(server: MiniStack, proxy: SignedGateway) -> CoreStack:
+    url = proxy.url.removesuffix(STAGE)
+    return CoreStack(server, UserId="kafka", ProxyUrl=url, VpcLinkId="made-up")
+
+
+def emitted(core: CoreStack, pipeline: Pipeline, role: str) -> tuple[int, str]:
+    """Emit a sample through the gateway of a stack with a role of it."""
+    gateway = core.outputs["GatewayUrl"].removeprefix("https://").partition(".")[0]
+    host = core.environment["AWS_ENDPOINT_URL"]
+    pipeline.env |= {**core.environment, **core.role(role)}
+    done = pipeline.call(
+        *("ingest", "emit", "kafka-rest", "--source", "sample", "--events", "50"),
+        *("--user-id", "kafka", "--auth", "sigv4", "--region", REGION, "--gateway"),
+        *("--url", f"{host}/restapis/{gateway}/prod/_user_request_"),
+        *("--state", str(pipeline.folder / "state")),
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_gateway_passes_the_emitter_on_to_kafka(
+    with_kafka: CoreStack, proxy: SignedGateway, pipeline: Pipeline
+) -> None:
+    code, said = emitted(with_kafka, pipeline, "Emitter")
+    assert code == 0, said
+    assert [len(records) for records in proxy.log.topics.values()] == [50, 50, 50]
+
+
+def test_the_gateway_lets_no_other_role_emit(
+    with_kafka: CoreStack, proxy: SignedGateway, pipeline: Pipeline
+) -> None:
+    before = {topic: list(records) for topic, records in proxy.log.topics.items()}
+    code, said = emitted(with_kafka, pipeline, "Reader")
+    assert (code, "403" in said) == (1, True), said
+    assert proxy.log.topics == before

@@ -19,7 +19,7 @@ class CoreStack:
     """A deployed stack; `outputs` are what `aws cloudformation` prints of it."""
 
     def __init__(self, server: MiniStack, **parameters: str) -> None:
-        """Deploy it, and wait until it is there."""
+        """Deploy it under the name of its user, and wait until it is there."""
         self.environment = {**server.environment, "AWS_DEFAULT_REGION": REGION}
         self._owner = {
             "AWS_ACCESS_KEY_ID": server.environment["AWS_ACCESS_KEY_ID"],
@@ -27,8 +27,9 @@ class CoreStack:
         }
         self.cloudformation = self.client("cloudformation")
         named = {"UserId": USER_ID, "RequireTls": "false", **parameters}
+        self._name = f"core-{named['UserId']}"
         self.cloudformation.create_stack(
-            StackName="core",
+            StackName=self._name,
             TemplateBody=(INFRA / "core.yaml").read_text("utf-8"),
             Parameters=[
                 {"ParameterKey": key, "ParameterValue": value}
@@ -41,7 +42,9 @@ class CoreStack:
     def _outputs(self) -> dict[str, str]:
         until = time.monotonic() + _SECONDS
         while time.monotonic() < until:
-            stack = self.cloudformation.describe_stacks(StackName="core")["Stacks"][0]
+            stack = self.cloudformation.describe_stacks(StackName=self._name)["Stacks"][
+                0
+            ]
             if not stack["StackStatus"].endswith("IN_PROGRESS"):
                 break
             time.sleep(0.1)
@@ -49,7 +52,7 @@ class CoreStack:
         return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
 
     def _failures(self) -> list[str]:
-        events = self.cloudformation.describe_stack_events(StackName="core")
+        events = self.cloudformation.describe_stack_events(StackName=self._name)
         return [
             f"{each['LogicalResourceId']}: {each.get('ResourceStatusReason')}"
             for each in events["StackEvents"]

@@ -30,7 +30,7 @@ def s3_context(
     return context
 
 
-def resource(
+def resource(  # noqa: PLR0917 - MiniStack passes them so
     service: str,
     method: str,
     path: str,
@@ -40,7 +40,9 @@ def resource(
     region: str,
     account: str,
 ) -> str:
-    found: str = _resource(service, method, path, headers, body, params, region, account)
+    found: str = _resource(
+        service, method, path, headers, body, params, region, account
+    )
     if service == "kinesis" and found == "*":
         iterator = json.loads(body or b"{}").get("ShardIterator")
         state = kinesis._shard_iterators.get(iterator)  # noqa: SLF001
