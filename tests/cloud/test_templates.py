@@ -30,7 +30,7 @@ def of_type(name: str, kind: str) -> list[dict[str, Any]]:
 
 def text(value: object) -> str:
     """Return the text of a plain value, or of one with `!Sub`."""
-    return value["Fn::Sub"] if isinstance(value, dict) else str(value)
+    return str(value.get("Fn::Sub", "")) if isinstance(value, dict) else str(value)
 
 
 def test_cfn_lint_finds_nothing() -> None:
