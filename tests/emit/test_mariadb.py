@@ -10,12 +10,12 @@ from pathlib import Path
 
 import mariadb_server
 import pytest
-from mariadb_server import PASSWORD, MariaDb
+from mariadb_server import DATABASE, PASSWORD, USER, MariaDb
 from processes import require
 from sqlalchemy.engine import make_url
 
 from ingestion.errors import RetryError, StopError
-from ingestion.records import FIELDS
+from ingestion.records import FIELDS, KEY_FIELDS
 from ingestion.sources import Order
 from ingestion.sql_source import TABLES, SqlDatabase
 
@@ -62,14 +62,16 @@ def insert(server: MariaDb, record_type: str, *rows: Mapping[str, object]) -> No
         )
 
 
-def emit(server: MariaDb, landing: Path) -> subprocess.CompletedProcess[str]:
+def emit(
+    server: MariaDb, landing: Path, database: str = DATABASE
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [
             *INGEST,
             *("emit", "landing", "--source", "sql"),
             *("--landing", str(landing), "--user-id", "u"),
         ],
-        env={**os.environ, "SOURCE_URL": server.url()},
+        env={**os.environ, "SOURCE_URL": server.url().replace(DATABASE, database)},
         capture_output=True,
         text=True,
         check=False,
@@ -201,6 +203,24 @@ def test_a_database_is_landed_once_and_a_second_run_says_so(
     changed = emit(server, tmp_path)
     assert changed.returncode == 1
     assert "has changed since it was landed: say --restart" in changed.stderr
+    added = emit_added(server, tmp_path)
+    assert "1 records landed in" in added.stdout
+    assert "Nothing new" in emit_added(server, tmp_path).stdout
+
+
+def emit_added(server: MariaDb, landing: Path) -> subprocess.CompletedProcess[str]:
+    """Emit rows over key 2 from a database of views, as the documentation says."""
+    views = (
+        f"create view added.{table} as select * from {DATABASE}.{table} "
+        f"where `{KEY_FIELDS[record_type]}` > 2"
+        for record_type, table in TABLES.items()
+    )
+    grant = f"grant select, show view on added.* to {USER}@'127.0.0.1'"
+    server.run("create database added", *views, grant)
+    try:
+        return emit(server, landing, "added")
+    finally:
+        server.run("drop database added")
 
 
 @pytest.mark.parametrize(
