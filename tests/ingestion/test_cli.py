@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -21,6 +22,7 @@ import ingestion.progress
 import ingestion.verify  # noqa: F401 - a child without permissions cannot import
 from ingestion.cli import main
 
+ROOT = Path(__file__).parents[2]
 REAL = Path(__file__).parents[3] / "shared/data/first_500"
 INGEST = [sys.executable, "-c", "from ingestion.cli import main; main()"]
 
@@ -302,6 +304,18 @@ def test_every_command_has_help_and_every_leaf_an_example(command: list[str]) ->
     text = ingest(*command, "--help").stdout
     assert "Usage: main" in text
     assert ("Example" in text) == (command not in ([], ["emit"]))
+
+
+@pytest.mark.parametrize("destination", ["landing", "kafka-rest", "kinesis"])
+def test_exit_codes_are_documented_in_the_help_and_on_the_page(
+    destination: str,
+) -> None:
+    told = ingest("emit", destination, "--help").stdout.partition("Exit codes:")[2]
+    page = (ROOT / "docs/emitting.md").read_text("utf-8")
+    documented = page.partition("## Exit codes")[2].partition("##")[0]
+    for code in (0, 1, 2, 3, 4, 130, 143):
+        assert re.search(rf"\b{code}\b", told)
+        assert re.search(rf"\b{code}\b", documented)
 
 
 def test_help_imports_nothing_heavy() -> None:
