@@ -1,7 +1,7 @@
 """Hold a landing against the source it came from, record by record."""
 
 import gzip
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -10,6 +10,7 @@ from ingestion.errors import explained
 from ingestion.lander import Record, line_or_reason
 from ingestion.landing import Chain, Landing, Link
 from ingestion.records import MAX_RECORD_BYTES
+from ingestion.redactions import redacted_lines, redactions
 from ingestion.stores import Listing, Partition
 
 
@@ -111,12 +112,15 @@ class _Comparison:
         listing = store.listing(self._partition)
         names = dict(listing.objects)
         chain = Chain(self._landing, self._partition)
+        redacted = redactions(self._landing, self._partition)
         for start in listing.starts:
             link = chain.link(start)
             if link.source == self._identity:
                 lines = _lines(self._landing, names.get(start))
                 letters = list(self._letters(listing, link))
-                yield _Piece(self._original.end(link), lines, letters)
+                blank = redacted_lines(redacted.get(start, []), link)
+                at = [n - 1 for n in blank]
+                yield _Piece(self._original.end(link), lines, letters, at)
 
     def _letters(self, listing: Listing, link: Link) -> Iterator[DeadLetter]:
         for position in listing.dead_letters:
@@ -156,11 +160,13 @@ class _Piece:
     """What one link holds. Records are looked for in order, each line once.
 
     A source that was compacted since has fewer records than were landed, never others.
+    A line that was redacted since may have been any record.
     """
 
     end: int
     lines: Sequence[bytes]
     letters: Sequence[DeadLetter]
+    blank: Collection[int]
     at: int = 0
 
     def has(self, record: Record) -> bool:
@@ -173,7 +179,9 @@ class _Piece:
         try:
             self.at = self.lines.index(line, self.at) + 1
         except ValueError:
-            return False
+            blank = [n for n in self.blank if n >= self.at]
+            self.at = min(blank, default=self.at - 1) + 1
+            return bool(blank)
         return True
 
 

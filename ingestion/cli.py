@@ -13,7 +13,7 @@ from ingestion.cli_doctor import doctor
 from ingestion.cli_emit import emit
 from ingestion.cli_follow import follow
 from ingestion.cli_land import land
-from ingestion.cli_landing import dead_letters, replay
+from ingestion.cli_landing import dead_letters, redact, replay
 from ingestion.cli_shared import (
     EXIT_CODES,
     Commands,
@@ -44,6 +44,7 @@ main.add_command(doctor)
 main.add_command(emit)
 main.add_command(follow)
 main.add_command(land)
+main.add_command(redact)
 main.add_command(replay)
 main.add_command(streams)
 main.add_command(topics)

@@ -1,4 +1,4 @@
-"""The commands about what is in a landing: `dead-letters`, `replay`."""
+"""The commands about what is in a landing: `dead-letters`, `replay`, `redact`."""
 # ruff: noqa: PLC0415 - `ingest --help` and shell completion stay fast
 
 from collections.abc import Callable
@@ -157,3 +157,58 @@ def _summarise(landing: str, done: "Replayed", *, json: bool) -> None:
         f"{done.sent:,} dead letters sent back, {done.left:,} left: they can still be "
         "no lines."
     )
+
+
+@click.command(epilog=EXIT_CODES)
+@click.argument("landing", type=click.Path(readable=False))
+@click.argument("file")
+@click.option(
+    "--line",
+    "lines",
+    type=click.IntRange(min=1),
+    multiple=True,
+    required=True,
+    help="As `ingest trace` prints it, from 1; may be said more than once.",
+)
+@click.option("--by", required=True, help="Who does it.")
+@click.option("--reason", required=True, help="Why, without a name: it stays.")
+@s3_options
+@click.option("--json", is_flag=True, help="Write JSON lines, for machines.")
+def redact(  # noqa: PLR0917 - click passes options by name
+    landing: str,
+    file: str,
+    lines: tuple[int, ...],
+    by: str,
+    reason: str,
+    s3: S3Options,
+    json: bool,
+) -> None:
+    """Make lines of one landed FILE blank, for a person's erasure.
+
+    FILE is the path below LANDING. The bytes are gone for good; which lines, who, why,
+    when, and the SHA-256 before and after are kept below _ingest/redactions/, so that
+    `ingest verify` stays clean. What the models made of the lines goes with a full
+    refresh: docs/operating.md has all the steps.
+
+    \b
+    Example:
+      ingest redact data/landing topics/u.user/partition=0/u.user+0+0000000000.json \\
+          --line 17 --by "data protection" --reason "request 2026-114"
+    """  # noqa: D301
+    from dataclasses import asdict
+
+    from ingestion.landing import Landing
+    from ingestion.progress import write_json
+    from ingestion.redactions import redact as redact_lines
+
+    with told(json=json):
+        store = store_at(landing, s3, give_up_after=_S3_SECONDS)
+        done = redact_lines(Landing.read(store), file, lines, by, reason)
+    for record in done:
+        if json:
+            write_json("redaction", **asdict(record), file=record.name)
+        else:
+            numbers = ", ".join(map(str, record.lines))
+            click.echo(f"{record.at} line {numbers} by {record.by}: {record.name}")
+    if "://" in landing and not json:
+        click.echo(f"A bucket with versions keeps the old {file}: delete that version.")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from random import Random
-from typing import TYPE_CHECKING, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeVar
 
 from botocore import exceptions as aws
 from botocore.parsers import ResponseParserError
@@ -223,6 +223,14 @@ class Page:
     token: str | None
 
 
+class Found(NamedTuple):
+    """An object: its bytes, the tag of this version of it, its metadata."""
+
+    body: bytes
+    tag: str
+    metadata: Mapping[str, str]
+
+
 class S3Calls:
     """What a landing asks of one bucket and prefix.
 
@@ -251,16 +259,7 @@ class S3Calls:
         request = self._put_request(name, body, digest)
         request["IfNoneMatch"], request["Metadata"] = "*", dict(metadata)
 
-        def put() -> bool:
-            try:
-                self._client.put_object(**request)
-            except aws.ClientError as error:
-                if _status(error) == 412:  # noqa: PLR2004 - Precondition Failed
-                    return False
-                raise
-            return True
-
-        return self._ask("PutObject", name, put)
+        return self._ask("PutObject", name, lambda: self._put_if(request))
 
     def put(self, name: str, body: bytes) -> None:
         """Write an object over whatever is there: for what no record depends on."""
@@ -298,16 +297,39 @@ class S3Calls:
             ),
         )
 
+    def put_over(self, name: str, body: bytes, there: Found) -> bool:
+        """Write an object over the one that was found; False where it is another now.
+
+        Its metadata stay. A repeated write whose first answer was lost is refused too.
+        """
+        request = self._put_request(name, body)
+        request["IfMatch"], request["Metadata"] = there.tag, dict(there.metadata)
+        return self._ask("PutObject", name, lambda: self._put_if(request))
+
+    def _put_if(self, request: "PutObjectRequestTypeDef") -> bool:
+        try:
+            self._client.put_object(**request)
+        except aws.ClientError as error:
+            if _status(error) == 412:  # noqa: PLR2004 - Precondition Failed
+                return False
+            raise
+        return True
+
     def read(self, name: str) -> bytes | None:
         """Return an object's bytes, None where there is none."""
+        found = self.get(name)
+        return None if found is None else found.body
 
-        def get() -> bytes:
+    def get(self, name: str) -> Found | None:
+        """Return an object with what belongs to it, None where there is none."""
+
+        def get() -> Found:
             said = self._client.get_object(
                 Bucket=self.place.bucket,
                 Key=self.place.key(name),
                 **self.place.owned,  # type: ignore[arg-type]
             )
-            return said["Body"].read()
+            return Found(said["Body"].read(), said["ETag"], said["Metadata"])
 
         return self._ask("GetObject", name, _or_none(get))
 

@@ -1,6 +1,7 @@
 """A landing in S3: the key of an object is the claim, its metadata are the link's."""
 
 from collections.abc import Iterable
+from hashlib import sha256
 from io import BytesIO
 from typing import BinaryIO, Final
 
@@ -49,6 +50,14 @@ class S3Store:
     def replace(self, name: str, body: bytes) -> None:
         """Write a small object, over one that is there."""
         self._calls.put(name, body)
+
+    def rewrite(self, name: str, digest: str, body: bytes) -> bool:
+        """Write an object anew with its metadata, if it is the one that was read."""
+        there = self._calls.get(name)
+        if there is None or sha256(there.body).hexdigest() != digest:
+            return False
+        written = self._calls.put_over(name, body, there)
+        return written or self.read(name) == body
 
     def read(self, name: str) -> bytes | None:
         """Return a small object's bytes, or None where there is none."""

@@ -99,6 +99,13 @@ class Store(Protocol):
     def replace(self, name: str, body: bytes) -> None:
         """Write a small object, over one that is there: nothing below `topics/`."""
 
+    def rewrite(self, name: str, digest: str, body: bytes) -> bool:
+        """Write an object below `topics/` anew; False where it is not `digest`'s.
+
+        That is the SHA-256 of what is to be replaced. Its link stays as it was: for
+        redactions only.
+        """
+
     def read(self, name: str) -> bytes | None:
         """Return a small object's bytes, or None where there is none."""
 
@@ -217,6 +224,18 @@ class DirectoryStore:
             self._folder(target.parent)
             self._files.replace(self._write_tmp(body), target)
             self._files.sync_folder(target.parent)
+
+    def rewrite(self, name: str, digest: str, body: bytes) -> bool:
+        """Write an object anew durably; other names of the old bytes go too."""
+        with explained(f"write to the landing {self}"):
+            target = self.root / name
+            if sha256(target.read_bytes()).hexdigest() != digest:
+                return False
+            for tmp in _names(self._tmp):
+                if (self._tmp / tmp).samefile(target):
+                    self._files.unlink(self._tmp / tmp)
+            self.replace(name, body)
+            return True
 
     def read(self, name: str) -> bytes | None:
         """Return a small object's bytes, or None where there is none."""

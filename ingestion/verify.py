@@ -9,6 +9,12 @@ from typing import BinaryIO, Final
 
 from ingestion.errors import DamagedError, explained
 from ingestion.landing import ACCEPTED, Landing, Link
+from ingestion.redactions import (
+    content_of,
+    in_order,
+    redacted_lines,
+    redactions,
+)
 from ingestion.stores import Listing, Partition
 
 _BLOCK_BYTES: Final = 1 << 20
@@ -23,7 +29,8 @@ class Ledger:
     `overlaps` places that are taken twice, `checksum_failures` objects whose bytes or
     lines are not those that were written. `unlinked` are objects without a link,
     `unwritten` links without an object, `uncounted` dead letters that no
-    link counts, or the other way round. `expired` records were lost at the source;
+    link counts, or the other way round. `redacted` lines were made blank, with a record
+    that says so. `expired` records were lost at the source;
     before `maybe_expired` links some may have been, unread. With `accepted` neither
     makes the partition not clean.
     """
@@ -43,6 +50,7 @@ class Ledger:
     unlinked: int = 0
     unwritten: int = 0
     uncounted: int = 0
+    redacted: int = 0
     problems: list[str] = field(default_factory=list)
     accepted: bool = False
 
@@ -84,6 +92,7 @@ class _Verification:
         self._ledger = ledger
 
     def run(self) -> Ledger:
+        self._redactions = redactions(self._landing, self._partition)
         listing = self._landing.store.listing(self._partition)
         links = list(self._links(listing.starts))
         self._chain(links)
@@ -171,12 +180,20 @@ class _Verification:
     def _content(self, name: str, link: Link) -> None:
         with explained(f"read {name}"), self._landing.store.open(name) as file:
             digest, lines = _digest_and_lines(file, packed=name.endswith(".gz"))
-        if (digest, lines) != (link.sha256, link.records):
-            self._ledger.found(
-                "checksum_failures",
+        records = self._redactions.get(link.start, [])
+        wanted = content_of(records, link)
+        self._ledger.redacted += len(redacted_lines(records, link))
+        if (digest, lines) == (wanted.sha256, link.records):
+            return
+        before = {record.old_sha256 for record in in_order(records, link.sha256)}
+        if digest in before:
+            problem = f"the redaction of {name} is not finished: run it again"
+        else:
+            problem = (
                 f"{name} is not what was written: {lines} lines of {link.records}, "
-                f"SHA-256 {digest[:12]}… for {link.sha256[:12]}…",
+                f"SHA-256 {digest[:12]}… for {wanted.sha256[:12]}…"
             )
+        self._ledger.found("checksum_failures", problem)
 
     def _dead_letters(self, offsets: list[int], links: list[Link]) -> None:
         uncounted = len(offsets)

@@ -10,6 +10,7 @@ import pytest
 from ingestion.against import Held, Stretch, hold_against
 from ingestion.lander import Letter, Record
 from ingestion.landing import Chain, Landing, Link
+from ingestion.redactions import redact
 from ingestion.stores import DirectoryStore, Partition
 
 PIN = Partition("u.pin", 0)
@@ -157,6 +158,15 @@ def test_a_partition_that_was_never_landed_is_missing(tmp_path: Path) -> None:
 def test_another_source_cannot_be_compared(tmp_path: Path) -> None:
     found = held(landed(tmp_path, [b"0"]), Source(numbered(0), name="kafka:c:other"))
     assert found.problems == ["it was landed from kafka:c:t, and this is kafka:c:other"]
+
+
+def test_a_redacted_line_may_have_been_any_record(tmp_path: Path) -> None:
+    landing = landed(tmp_path, [b"0", b"1", b"2"])
+    redact(landing, PIN.object_name(0, ".json"), [2], "somebody", "a request")
+    found = held(landing, Source(numbered(0, 1, 2)))
+    assert (found.compared, found.missing) == (3, 0)
+    found = held(landing, Source({0: b"0", 1: b"x", 2: b"y"}))
+    assert (found.compared, found.missing) == (2, 1)
 
 
 def test_of_a_continued_chain_the_links_of_this_source_are_compared(

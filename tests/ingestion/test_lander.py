@@ -67,6 +67,9 @@ class MemoryStore:
     def read(self, name: str) -> bytes | None:
         return self.small.get(name)
 
+    def rewrite(self, name: str, digest: str, body: bytes) -> bool:
+        raise NotImplementedError
+
     def names(self, folder: str) -> list[str]:
         found = (name.rpartition("/") for name in sorted(self.small))
         return [name for above, _, name in found if above == folder]
