@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +23,14 @@ from ingestion.cli_shared import (
 from ingestion.errors import RetryError, StopError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from ingestion.kinesis_source import KinesisReader, Share
     from ingestion.lander import Landed, Lander
     from ingestion.landing import Landing
     from ingestion.metrics import WatchedReader
+    from ingestion.stores import Partition
+    from ingestion.topics import KafkaAdmin
 
 _S3_SECONDS = 20.0
 _S3_FOLLOW_SECONDS = 2.0  # then the lander waits itself, and takes part in its group
@@ -63,10 +67,11 @@ def land() -> None:
 )
 @click.option(
     "--start",
-    type=click.IntRange(min=0),
-    default=0,
+    default="earliest",
     show_default=True,
-    help="First offset of partitions that are not in the landing yet.",
+    callback=lambda _context, _option, text: _start(text),
+    help="Where partitions begin that are not in the landing yet: earliest, an offset, "
+    "or a time with its offset from UTC, such as 2026-11-22T18:00Z.",
 )
 def land_kafka(  # noqa: PLR0917 - click passes options by name
     bootstrap: str,
@@ -75,7 +80,7 @@ def land_kafka(  # noqa: PLR0917 - click passes options by name
     topics: str | None,
     group: str | None,
     timeout: float,
-    start: int,
+    start: "int | datetime",
     **options: Any,  # noqa: ANN401 - the fields of LandAsked, checked by click
 ) -> None:
     """Land topics of Kafka in a folder or in S3, each record exactly once.
@@ -98,14 +103,27 @@ def land_kafka(  # noqa: PLR0917 - click passes options by name
     names = _names("--topics", topics, user_id, topic_name)
     asked = LandAsked(**options)
 
+    @cache
+    def opened_admin() -> "KafkaAdmin":
+        from ingestion.topics import kafka_admin
+
+        return kafka_admin(bootstrap, kafka_config)
+
+    def begin(partition: "Partition") -> int:
+        from ingestion.kafka_source import offset_at
+
+        if isinstance(start, int):
+            return start
+        return offset_at(opened_admin(), start, partition, timeout)
+
     @contextmanager
     def reader(landing: "Landing") -> "Iterator[WatchedReader]":
         from contextlib import closing
 
         from ingestion.kafka_source import KafkaReader, kafka_consumer
-        from ingestion.topics import kafka_admin, kafka_settings
+        from ingestion.topics import kafka_settings
 
-        admin = kafka_admin(bootstrap, kafka_config)
+        admin = opened_admin()
         settings = kafka_settings(kafka_config) if kafka_config else {}
         consumer = kafka_consumer(bootstrap, group or _group(landing), settings)
         with closing(
@@ -113,7 +131,25 @@ def land_kafka(  # noqa: PLR0917 - click passes options by name
         ) as found:
             yield found
 
-    _land(asked, reader, start)
+    _land(asked, reader, begin)
+
+
+def _start(text: str) -> "int | datetime":
+    from datetime import datetime
+
+    if text == "earliest":
+        return 0
+    if text.isdecimal():
+        return int(text)
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        raise click.BadParameter(
+            "say earliest, an offset, or a time such as 2026-11-22T18:00Z."
+        )
+    return time
 
 
 def _names(
@@ -222,7 +258,7 @@ def _share(text: str) -> "Share":
 def _land(
     asked: LandAsked,
     reader: "Callable[[Landing], AbstractContextManager[WatchedReader]]",
-    start: int = 0,
+    start: "int | Callable[[Partition], int]" = 0,
 ) -> None:
     """Land what a reader reads, and say how it went.
 

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final, overload
 
 from confluent_kafka import (
     Consumer,
+    IsolationLevel,
     KafkaError,
     KafkaException,
     Message,
@@ -318,6 +320,31 @@ class Messages(Columns):
     def values(self) -> list[bytes | None]:
         """The values of all."""
         return [message.value() for message in self._messages]
+
+
+def offset_at(
+    admin: AdminClient, time: datetime, partition: Partition, timeout: float = 30.0
+) -> int:
+    """Return the offset of the first record that is not older than `time`.
+
+    That is the end where all are older.
+    """
+    milliseconds = int(time.timestamp() * 1000)
+    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    for spec in (OffsetSpec.for_timestamp(milliseconds), latest):
+        place = TopicPartition(partition.topic, partition.number)
+        try:
+            futures = admin.list_offsets(
+                {place: spec},
+                isolation_level=IsolationLevel.READ_COMMITTED,
+                request_timeout=timeout,
+            )
+            offset: int = futures[place].result(timeout).offset
+        except KafkaException as error:
+            raise explain_kafka(error, f"look for a time in {partition}") from error
+        if offset >= 0:
+            return offset
+    raise StopError(f"{partition} does not say where it ends: report it.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -241,13 +241,14 @@ class PoisonAlarm:
 class Rules:
     """What somebody decided about what a lander would otherwise stop at.
 
-    `start` is the first offset of a chain that has no link of its source yet.
+    `start` is the first offset of a chain that has no link of its source yet, or finds
+    it when the chain is opened.
     """
 
     continue_chain: bool = False
     accept_expired: bool = False
     accept_dead_letters: bool = False
-    start: int = 0
+    start: int | Callable[[Partition], int] = 0
     max_record_bytes: int = MAX_RECORD_BYTES
 
 
@@ -411,12 +412,13 @@ class PartitionLander:
         """Stand at the chain's end with nothing buffered."""
         self._require_same_source()
         self._base, new = self._find_base()
+        start = self._start() if new else 0  # before the bounds: it may be the end
         low, high = self._log.bounds()
         self._buffer = Buffer(self._chain.next)
         self._alarm = PoisonAlarm()
         self._good = self._bad = 0
         self._fresh, self._doubted = True, -1
-        begin = self._base + (max(low, self._rules.start) if new else low)
+        begin = self._base + max(low, start)
         if max(begin if new else 0, self._chain.next) > self._base + high:
             raise StopError(
                 f"{self._chain.partition} ends at {high}, but its chain goes on at "
@@ -426,6 +428,10 @@ class PartitionLander:
         if begin > self._chain.next:
             self._miss(begin - self._chain.next, new=new)
             self._buffer.next = begin
+
+    def _start(self) -> int:
+        start = self._rules.start
+        return start if isinstance(start, int) else start(self._chain.partition)
 
     def _find_base(self) -> tuple[int, bool]:
         """Return the base, and whether the chain has no link of this source yet."""

@@ -196,7 +196,12 @@ def test_an_error_that_a_seek_may_mend_breaks_the_batch() -> None:
 def test_an_error_that_no_seek_mends_stops(code: int) -> None:
     kafka = FakeKafka([FakeMessage(0, code)])
     with pytest.raises(StopError, match=r"Cannot read u\.pin"):
-        list(reader(kafka).read(0.1))
+        list(reader(kafka, shared=True).read(0.1))
+
+
+def test_without_follow_the_group_needs_no_permission() -> None:
+    kafka = FakeKafka([FakeMessage(0, KafkaError.GROUP_AUTHORIZATION_FAILED)])
+    assert list(reader(kafka).read(0.1)) == []
 
 
 def test_a_group_gives_partitions_and_takes_them_away() -> None:

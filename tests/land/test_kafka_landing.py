@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import kafka_broker
@@ -181,6 +182,28 @@ def test_expired_records_stop_a_run_and_are_counted_when_accepted(
     assert landed(tmp_path, "f.pin") == values(4, 6) + values(13, 7)
     counts = [(link.before_start, link.expired) for link in links(tmp_path, "f.pin")]
     assert counts == [(4, 0), (0, 3)]
+
+
+def test_a_new_chain_begins_at_an_offset_or_a_time(
+    broker: Broker, tmp_path: Path
+) -> None:
+    broker.create_topics("m.pin")
+    noon = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    producer = Producer({"bootstrap.servers": broker.bootstrap})
+    for n, value in enumerate(values(0, 10)):
+        at = noon + timedelta(minutes=n)
+        producer.produce("m.pin", value, timestamp=int(at.timestamp() * 1000))
+    assert producer.flush(30) == 0
+    starts = ("earliest", "6", "2026-11-22T13:03:30+01:00", "2026-11-23T00:00Z")
+    for start, first in zip(starts, (0, 6, 4, 10), strict=True):
+        folder = tmp_path / str(first)
+        result = land(broker, "m.pin", folder, "--start", start)
+        assert result.exit_code == 0, result.output
+        found = landed(folder, "m.pin") if first < 10 else []
+        assert found == values(first, 10 - first)
+        assert not found or links(folder, "m.pin")[0].before_start == first
+    for start in ("2026-11-22T12:00", "soon", "-1"):
+        assert land(broker, "m.pin", tmp_path, "--start", start).exit_code == 2
 
 
 def test_records_that_expire_between_a_look_and_the_read_stop_a_run(
