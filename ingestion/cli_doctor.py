@@ -7,13 +7,22 @@ from typing import TYPE_CHECKING
 import click
 
 from ingestion.cli_deliver import gateway_options
-from ingestion.cli_shared import EXIT_CODES, opened_source, told
+from ingestion.cli_shared import (
+    EXIT_CODES,
+    S3Options,
+    opened_source,
+    s3_options,
+    store_at,
+    told,
+)
 from ingestion.errors import StopError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ingestion.doctor import Finding
+
+_S3_SECONDS = 20.0
 
 
 @click.command(epilog=EXIT_CODES)
@@ -23,6 +32,8 @@ if TYPE_CHECKING:
 @click.option("--kinesis", is_flag=True, help="Kinesis itself.")
 @click.option("--kinesis-gateway", metavar="URL", help="Of a gateway before Kinesis.")
 @gateway_options
+@click.option("--landing", help="A folder, or s3://bucket/prefix.")
+@s3_options
 @click.option("--json", is_flag=True, help="Write JSON lines, for machines.")
 def doctor(  # noqa: PLR0917 - click passes options by name
     user_id: str,
@@ -33,16 +44,19 @@ def doctor(  # noqa: PLR0917 - click passes options by name
     auth: str,
     region: str | None,
     gateway: bool,
+    landing: str | None,
+    s3: S3Options,
     json: bool,
 ) -> None:
     """Look at what a run would need, and say what to correct.
 
-    Nothing is written anywhere. The exit code is 1 where something is wrong.
+    Nothing is changed anywhere. The exit code is 1 where something is wrong.
 
     \b
     Examples:
       ingest doctor --user-id 12a740a19697 --kafka-rest http://127.0.0.1:8082
       ingest doctor --user-id 12a740a19697 --source sql --kinesis --region eu-west-1
+      ingest doctor --user-id 12a740a19697 --landing s3://BUCKET/raw
     """  # noqa: D301
     found: list[Finding] = []
     with told(json=json):
@@ -54,10 +68,12 @@ def doctor(  # noqa: PLR0917 - click passes options by name
             found += _kinesis(user_id, region)
         if kinesis_gateway is not None:
             found += _gateway(kinesis_gateway, user_id, auth, region)
+        if landing is not None:
+            found += _landing(landing, s3)
         if not found:
             raise StopError(
-                "There is nothing to look at: say --source, --kafka-rest, --kinesis or "
-                "--kinesis-gateway."
+                "There is nothing to look at: say --source, --kafka-rest, --kinesis, "
+                "--kinesis-gateway or --landing."
             )
     _tell(found, json=json)
 
@@ -71,6 +87,17 @@ def _source(source: str) -> "Iterator[Finding]":
             yield from look_at_source(opened)
     except IngestError as error:
         yield Finding("source", False, str(error))
+
+
+def _landing(landing: str, s3: S3Options) -> "Iterator[Finding]":
+    from ingestion.doctor import Finding, look_at_landing
+
+    try:
+        store = store_at(landing, s3, give_up_after=_S3_SECONDS)
+    except StopError as error:
+        yield Finding("landing", False, str(error))
+        return
+    yield from look_at_landing(store)
 
 
 def _kafka_rest(

@@ -13,6 +13,9 @@ from ingestion.sources import Source
 if TYPE_CHECKING:
     from types_boto3_kinesis import KinesisClient
 
+    from ingestion.s3_store import S3Store
+    from ingestion.stores import Store
+
 
 class Finding(NamedTuple):
     """One thing that was looked at: well or not, and what to know or do about it."""
@@ -57,6 +60,42 @@ def _topic(destination: Destination, user_id: str, record_type: str) -> str:
     if again is not None:
         raise RetryError(f"{topic}: {again.reason}. It may pass; if not, correct that.")
     return f"{topic} is there"
+
+
+def look_at_landing(store: "Store") -> Iterator[Finding]:
+    """Ask a landing for what a lander asks of it; nothing in it changes.
+
+    Whether writes are conditional is asked with the bytes that are there already.
+    """
+    from ingestion.landing import LANDING_FILE, Landing  # noqa: PLC0415 - most do not ask
+    from ingestion.s3_store import S3Store  # noqa: PLC0415 - with botocore
+
+    def settings() -> str:
+        if store.read(LANDING_FILE) is None and not store.partitions():
+            return f"none at {store} yet: the first run makes it"
+        return f"{store}, compression {Landing.read(store).compression}"
+
+    def listed() -> str:
+        return f"{len(store.partitions())} partitions of topics"
+
+    yield look("landing", settings)
+    yield look("landing, to list", listed)
+    if isinstance(store, S3Store):
+        yield look("landing, conditional writes", lambda: _conditional(store))
+
+
+def _conditional(store: "S3Store") -> str:
+    from ingestion.landing import PROBE_FILE  # noqa: PLC0415 - most do not ask
+
+    refused = store.refuses_again(PROBE_FILE)
+    if refused is None:
+        return "the first run asks for them"
+    if not refused:
+        raise StopError(
+            f"{store} lets one object be created twice, so two writers could "
+            "overwrite each other: use another store."
+        )
+    return "the second of two is refused"
 
 
 def look_at_gateway(endpoint: Endpoint, path: str) -> Finding:

@@ -47,6 +47,14 @@ class S3Store:
         """Create a small object; False where another of that name is there."""
         return self._calls.put_once(name, body, {}) or self.read(name) == body
 
+    def refuses_again(self, name: str) -> bool | None:
+        """Tell whether S3 refuses to create an object again; None without the object.
+
+        It is asked with the object's own bytes, so they stay the same either way.
+        """
+        body = self.read(name)
+        return None if body is None else not self._calls.put_once(name, body, {})
+
     def replace(self, name: str, body: bytes) -> None:
         """Write a small object, over one that is there."""
         self._calls.put(name, body)

@@ -281,3 +281,41 @@ def test_the_gateway_lets_no_other_role_emit(
     code, said = emitted(with_kafka, pipeline, "Reader")
     assert (code, "403" in said) == (1, True), said
     assert proxy.log.topics == before
+
+
+# --- ingest doctor -----------------------------------------------------------------
+
+
+def looked_at(core: CoreStack, pipeline: Pipeline, role: str) -> dict[str, str]:
+    """Let the doctor look at a landing with a role; the outcome by what was asked."""
+    pipeline.env |= core.role(role)
+    url = f"s3://{core.outputs['BucketName']}/raw"
+    done = pipeline.call("ingest", "doctor", "--user-id", USER_ID, "--landing", url)
+    lines = [line.partition(": ") for line in done.stdout.splitlines()]
+    found = {checked: says for checked, _, says in lines if says}
+    wrong = any(checked.startswith("WRONG") for checked in found)
+    assert done.returncode == wrong, done.stdout + done.stderr
+    return found
+
+
+def test_the_doctor_tells_each_role_what_it_may(
+    core: CoreStack, pipeline: Pipeline
+) -> None:
+    s3, name = core.client("s3"), core.outputs["BucketName"]
+    landing = json.dumps({"version": 1, "compression": "gzip"}).encode()
+    s3.put_object(Bucket=name, Key="raw/_ingest/landing.json", Body=landing)
+    s3.put_object(Bucket=name, Key="raw/_ingest/probe", Body=b"probe")
+
+    lander = looked_at(core, pipeline, "Lander")
+    assert lander["ok     landing"] == f"s3://{name}/raw, compression gzip"
+    assert (
+        lander["ok     landing, conditional writes"] == "the second of two is refused"
+    )
+    reader = looked_at(core, pipeline, "Reader")
+    assert "ok     landing, to list" in reader
+    assert "grant s3:PutObject" in reader["WRONG  landing, conditional writes"]
+    emitter = looked_at(core, pipeline, "Emitter")
+    assert "grant s3:GetObject and s3:ListBucket" in emitter["WRONG  landing"]
+
+    probe = s3.list_object_versions(Bucket=name, Prefix="raw/_ingest/probe")
+    assert len(probe["Versions"]) == 1

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -17,6 +18,9 @@ from kinesalite_server import Kinesalite
 from processes import free_port, require
 
 from ingestion.cli import main
+from ingestion.doctor import look_at_landing
+from ingestion.s3_calls import Patience, Place, S3Calls
+from ingestion.s3_store import S3Store
 
 
 class Proxy(BaseHTTPRequestHandler):
@@ -119,3 +123,43 @@ def test_with_nothing_to_look_at_it_says_what_to_name() -> None:
     result = doctor()
     assert result.exit_code == 1
     assert "say --source, --kafka-rest, --kinesis" in result.stderr
+
+
+def test_a_landing_in_a_folder_is_looked_at_and_stays_as_it_is(tmp_path: Path) -> None:
+    landing = tmp_path / "landing"
+    new = doctor("--landing", str(landing))
+    assert f"ok     landing: none at {landing} yet" in new.stdout
+    assert not landing.exists()
+    (landing / "_ingest").mkdir(parents=True)
+    (landing / "_ingest" / "landing.json").write_text("{")
+    damaged = doctor("--landing", str(landing))
+    assert damaged.exit_code == 1
+    assert "landing.json is damaged: restore it." in damaged.stdout
+
+
+class ForgetfulS3:
+    """An S3 that stores whatever is put, condition or not."""
+
+    def __init__(self, objects: dict[str, bytes]) -> None:
+        self.objects = objects
+
+    def put_object(self, **asked: Any) -> object:  # noqa: ANN401 - as in boto3
+        self.objects[asked["Key"]] = asked["Body"]
+        return {}
+
+    def get_object(self, **asked: str) -> object:
+        return {"Body": BytesIO(self.objects[asked["Key"]])}
+
+    def list_objects_v2(self, **_: str) -> object:
+        return {"IsTruncated": False}
+
+
+def test_a_store_that_takes_writes_twice_is_named() -> None:
+    settings = b'{"version": 1, "compression": "none"}'
+    objects = {"raw/_ingest/landing.json": settings, "raw/_ingest/probe": b"probe"}
+    client: Any = ForgetfulS3(dict(objects))
+    store = S3Store(S3Calls(client, Place.parse("s3://bucket/raw"), Patience()))
+    landing, listed, conditional = look_at_landing(store)
+    assert (landing.ok, listed.ok, conditional.ok) == (True, True, False)
+    assert "lets one object be created twice" in conditional.says
+    assert client.objects == objects
