@@ -167,6 +167,7 @@ def test_a_split_and_a_merge_are_landed_parents_first(
     assert land("c-pin", tmp_path).exit_code == 0
     require_equal(server, "c-pin", tmp_path)
     assert landed(tmp_path, "c-pin", 3) == values(60, 35)
+    require_parents_first(server, "c-pin", tmp_path)
 
 
 def split(server: Kinesalite, stream: str, shard: int) -> None:

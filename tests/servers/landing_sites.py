@@ -1,9 +1,10 @@
 """A landing in a folder or in MiniStack's S3, under one interface."""
 
+import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import ministack_server
 import pytest
@@ -14,12 +15,28 @@ from ingestion.s3_calls import Patience, Place, S3Calls, make_client
 from ingestion.s3_store import S3Store
 from ingestion.stores import DirectoryStore, Files, Store
 
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+Watch = Callable[[Any], Any]
+
+
+def as_it_is(target: object) -> object:
+    """Watch nothing."""
+    return target
+
 
 class Site(Protocol):
     """Where one landing of a test lies, and what others can do there."""
 
-    def store(self) -> Store:
-        """Return a store of its own, as another process would have."""
+    def store(self, watch: Watch = ...) -> Store:
+        """Return a store of its own, as another process would have.
+
+        What it calls is passed through `watch`.
+        """
+
+    def beside(self) -> "Site":
+        """Return another place."""
 
     def put(self, name: str, body: bytes) -> None:
         """Write as another program would, over anything."""
@@ -44,8 +61,11 @@ class Folder:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def store(self) -> DirectoryStore:
-        return DirectoryStore(self.root, UnsyncedFiles())
+    def store(self, watch: Watch = as_it_is) -> DirectoryStore:
+        return DirectoryStore(self.root, watch(UnsyncedFiles()))
+
+    def beside(self) -> "Folder":
+        return Folder(self.root.with_name(uuid.uuid4().hex))
 
     def put(self, name: str, body: bytes) -> None:
         path = self.root / name
@@ -62,16 +82,27 @@ class Folder:
 class Prefix:
     """A prefix of MiniStack's bucket."""
 
-    def __init__(self, server: MiniStack) -> None:
+    def __init__(self, server: MiniStack, client: "S3Client | None" = None) -> None:
         self.server = server
         self.place = Place(BUCKET, f"test/{uuid.uuid4().hex}")
+        self._client = client
+        self._process = os.getpid()
 
     def beside(self) -> "Prefix":
         """Return another prefix."""
-        return Prefix(self.server)
+        return Prefix(self.server, self.client())
 
-    def store(self) -> S3Store:
-        return S3Store(S3Calls(make_client(), self.place, Patience(10)))
+    def client(self) -> "S3Client":
+        """Return one client, as each takes half a second; a fork connects anew."""
+        if self._client is None:
+            self._client = make_client()
+        if self._process != os.getpid():
+            self._client.close()
+            self._process = os.getpid()
+        return self._client
+
+    def store(self, watch: Watch = as_it_is) -> S3Store:
+        return S3Store(S3Calls(watch(self.client()), self.place, Patience(10)))
 
     def put(self, name: str, body: bytes) -> None:
         self.server.s3.put_object(Bucket=BUCKET, Key=self.place.key(name), Body=body)
