@@ -178,8 +178,10 @@ bench: .venv/bench.done profiles.yml .servers/kafka.done .servers/ministack.done
 	python benchmarks/landing.py
 	python benchmarks/engines.py
 
-soak: .venv/dev.done .servers/kafka.done ## 100,000 events to Kafka REST under 15 kills: minutes
+soak: .venv/dev.done .servers/kafka.done ## Long random campaigns of emitting and landing: half an hour
 	SOAK=1 pytest -k soak tests/emit/test_kafka_rest_servers.py
+	SCHEDULES=10000 pytest -s tests/ingestion/test_lander.py
+	ROUNDS=2000 pytest -s -k three_landers tests/land/test_kafka_landing.py
 
 lock: ## Rewrite requirements/ from pyproject.toml
 	uv lock --quiet --upgrade

@@ -1,11 +1,13 @@
 """`ingest land kafka` on a real broker: what is landed is what was produced, once."""
 
 import json
+import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -325,13 +327,18 @@ def lines_in(landing: Path, topic: str) -> int:
     return sum(path.read_bytes().count(b"\n") for path in files)
 
 
-ROUNDS = 10
+ROUNDS = int(os.environ.get("ROUNDS", "60"))
+KILL_EVERY = 6
 
 
-def test_three_landers_on_one_partition_under_kill_9_land_each_record_once(
+def test_three_landers_on_one_partition_that_sleep_and_die_land_each_record_once(
     broker: Broker, tmp_path: Path
 ) -> None:
-    """Each has a group of its own, so all three are given the partition."""
+    """Each has a group of its own, so all three are given the partition.
+
+    In each round a random one is stopped for a random time and woken; in every sixth
+    another one is killed meanwhile, and a new one begins.
+    """
     dice = random.Random()  # noqa: S311 - what is killed is no secret
     broker.create_topics("k.pin")
     running: list[subprocess.Popen[bytes]] = []
@@ -347,31 +354,37 @@ def test_three_landers_on_one_partition_under_kill_9_land_each_record_once(
     produced: list[bytes] = []
     try:
         running = [start(n) for n in range(3)]
-        wait_until(lambda: produce_more(broker, produced, tmp_path) > 0)
+        produce_more(broker, produced)
+        wait_until(lambda: lines_in(tmp_path, "k.pin") > 0)
         for n in range(ROUNDS):
-            at, sleeper = dice.sample(range(3), 2)
+            killed, sleeper = dice.sample(range(3), 2)
             running[sleeper].send_signal(signal.SIGSTOP)
-            end = time.monotonic() + dice.uniform(0.2, 1.5)
+            end = time.monotonic() + dice.uniform(0.05, 0.5)
             while time.monotonic() < end:
-                produce_more(broker, produced, tmp_path)
-            running[at].kill()
-            running[at].wait()
+                produce_more(broker, produced)
+            if n % KILL_EVERY == KILL_EVERY - 1:
+                running[killed].kill()
+                running[killed].wait()
+                running[killed] = start(3 + n)
             running[sleeper].send_signal(signal.SIGCONT)
-            running[at] = start(3 + n)
+            produce_more(broker, produced)
     finally:
         for process in running:
             process.kill()
             process.wait()
     assert land(broker, "k.pin", tmp_path).exit_code == 0
     assert landed(tmp_path, "k.pin") == produced
-    chain = links(tmp_path, "k.pin")
-    assert len({link.writer for link in chain}) > 3
+    writers = Counter(link.writer for link in links(tmp_path, "k.pin"))
+    assert len(writers) > 3
+    if "ROUNDS" in os.environ:
+        sys.stderr.write(
+            f"\n{ROUNDS} rounds: {len(produced):,} records once and in order, in "
+            f"{writers.total():,} links of {len(writers)} landers\n"
+        )
 
 
-def produce_more(broker: Broker, produced: list[bytes], landing: Path) -> int:
-    """Produce some records; return how many lines are landed already."""
+def produce_more(broker: Broker, produced: list[bytes]) -> None:
     some = values(len(produced), 37)
     produce(broker, "k.pin", some)
     produced += some
-    time.sleep(0.05)
-    return lines_in(landing, "k.pin")
+    time.sleep(0.02)
