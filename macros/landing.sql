@@ -252,7 +252,7 @@
                         when is_valid_utf8(content) then content
                         else decode(cast(content as binary), 'ISO-8859-1')
                     end,
-                    '[\n]'
+                    '\n'
                 )) as (line_number, split_line)
             from (
                 select

@@ -91,8 +91,10 @@
                     parsed -> {{ object }} is not null
                         and parsed._corrupt is null
                         and case
-                            when instr({{ object }}, '}') <> length({{ object }})
-                                or contains(lower({{ object }}), r'\ud')
+                            when octet_length(substring_index({{ object }}, '}', 1))
+                                <> octet_length({{ object }}) - 1
+                                or contains({{ object }}, r'\u')
+                                and contains(lower({{ object }}), r'\ud')
                                 then {{ is_json(object) }}
                             else true
                         end
@@ -131,7 +133,8 @@
     {%- set exponent = "cast(regexp_extract(" ~ text ~ ", 'E(.*)$', 1) as int)" -%}
     case
         when
-            length({{ text }}) < 26
+            octet_length({{ text }}) < 26
+            and contains({{ text }}, 'E')
             and rlike({{ text }}, '^-?[0-9][.][0-9]+E-?[0-9]+$')
             and not contains({{ object }}, '"' || {{ text }} || '"')
             then {{ sign }} || case

@@ -21,6 +21,9 @@ BIN = Path(sys.executable).parent
 USER_ID = "12a740a19697"
 Row = tuple[Any, ...]
 
+QUICK_JAVA = {"JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
+"""Most code of a test runs a few times: C2 would cost more than it brings."""
+
 
 class Pipeline:
     """One landing, one DuckDB file, and the commands that work on them."""
@@ -137,7 +140,11 @@ def cluster(
 ) -> Iterator[Cluster]:
     """A Spark cluster of this test run's own, that reads the store."""
     require_spark()
-    environment = {**os.environ, **(store.environment if store else {})}
+    environment = {
+        **os.environ,
+        **QUICK_JAVA,
+        **(store.environment if store else {}),
+    }
     cluster = Cluster(tmp_path_factory.mktemp("cluster"), environment)
     cluster.start()
     yield cluster

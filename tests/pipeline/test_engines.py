@@ -10,7 +10,7 @@ from pathlib import Path
 import engine_landing
 import pytest
 import spark_cluster
-from conftest import REAL, ROOT, Pipeline
+from conftest import QUICK_JAVA, REAL, ROOT, Pipeline
 from databricks_server import DatabricksServer
 from engine_tables import (
     Tables,
@@ -77,6 +77,7 @@ def on_spark(landings: list[Path], folder: Path) -> Built:
         cwd=ROOT,
         env={
             **pipeline.env,
+            **QUICK_JAVA,
             "DBT_TARGET": "spark",
             "SPARK_HOME_DIR": str(folder / "spark"),
             "SPARK_JARS": str(spark_cluster.JARS),

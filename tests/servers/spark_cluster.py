@@ -73,6 +73,8 @@ def settings(
     """Return `spark-defaults.conf`; what the target `spark` has in the profile, too."""
     delta = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
     java = f"-Duser.timezone=UTC -Dlog4j2.configurationFile={ROOT}/log4j2.properties"
+    # Planning is much code that runs a few times: C2 costs more than it brings.
+    quick = "-XX:TieredStopAtLevel=1"
     return {
         "spark.master": f"spark://127.0.0.1:{master_port}",
         "spark.cores.max": str(WORKERS),
@@ -83,10 +85,12 @@ def settings(
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.extraClassPath": f"{JARS}/*",
         "spark.executor.extraClassPath": f"{JARS}/*",
-        "spark.driver.extraJavaOptions": f"-Dderby.system.home={folder} {java}",
+        "spark.driver.extraJavaOptions": f"-Dderby.system.home={folder} {java} {quick}",
         "spark.executor.extraJavaOptions": java,
         "spark.local.dir": f"{folder}/scratch",
         "spark.scheduler.mode": "FAIR",
+        # All is on this machine: a task gains nothing by waiting for its own executor.
+        "spark.locality.wait": "0",
         "spark.ui.enabled": "false",
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": delta,
@@ -158,6 +162,9 @@ class Cluster:
             *("--name", "thrift-server", "spark-internal"),
             *("--hiveconf", "hive.server2.thrift.bind.host=127.0.0.1"),
             *("--hiveconf", f"hive.server2.thrift.port={self.thrift_port}"),
+            # A statement takes a new thread until there are so many, 100 by default,
+            # and each thread opens the metastore anew.
+            *("--hiveconf", "hive.server2.async.exec.threads=8"),
         )
         wait_for_port(self, "thrift-server", self.thrift_port)
 
