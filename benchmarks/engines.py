@@ -82,38 +82,38 @@ def peak_mebibytes(pids: Sequence[int]) -> int:
     return total
 
 
-def measure(bench: Bench, rounds: int, notebook_rounds: int) -> dict[str, Result]:
+def dbt(bench: Bench, engine: str, *options: str, empty: bool = False) -> float:
+    """Run the models; return seconds."""
+    landing = bench.folder / "empty" if empty else bench.landing
+    words = ("dbt", "-q", "run", *options, "--target", engine)
+    return bench.call(*words, landing=landing)[0]
+
+
+def measure_empty(bench: Bench, rounds: int) -> dict[str, list[float]]:
+    """Time runs that have nothing to do, which is the engines' own time and dbt's."""
+    (bench.folder / "empty" / "topics").mkdir(parents=True, exist_ok=True)
+    seconds = {}
+    for engine in ENGINES:
+        bench.call("dbt", "-q", "seed", "--target", engine)
+        dbt(bench, engine, "--full-refresh", empty=True)
+        seconds[engine] = [dbt(bench, engine, empty=True) for _ in range(rounds)]
+    return seconds
+
+
+def measure(bench: Bench, results: dict[str, Result], rounds: int) -> None:
     """Time every engine in turn, so that noise falls on all alike."""
-    results = {name: Result() for name in (*ENGINES, "notebook")}
-    empty = bench.folder / "empty"
-    (empty / "topics").mkdir(parents=True, exist_ok=True)
-
-    def dbt(engine: str, step: str, *options: str, landing: Path | None = None) -> None:
-        seconds, peak = bench.call(
-            "dbt", "-q", "run", *options, "--target", engine, landing=landing
-        )
-        result = results[engine]
-        if step:
-            result.add(step, seconds)
-        if engine == "duckdb":
-            result.mebibytes = max(result.mebibytes, peak)
-
-    with cluster(bench.folder / "cluster") as pids:
+    for _ in range(rounds):
         for engine in ENGINES:
-            bench.call("dbt", "-q", "seed", "--target", engine)
-        for _ in range(rounds):
-            for engine in ENGINES:
-                dbt(engine, "", "--full-refresh", landing=empty)
-                dbt(engine, "empty", landing=empty)
-                dbt(engine, "full", "--full-refresh")
-                bench.add()
-                dbt(engine, "one")
-                dbt(engine, "none")
-                bench.take_back()
-        results["spark_cluster"].mebibytes = peak_mebibytes(pids)
-    for _ in range(notebook_rounds):
-        notebook(bench, results["notebook"])
-    return results
+            result = results[engine]
+            words = ("dbt", "-q", "run", "--full-refresh", "--target", engine)
+            seconds, peak = bench.call(*words)
+            result.add("full", seconds)
+            if engine == "duckdb":
+                result.mebibytes = max(result.mebibytes, peak)
+            bench.add()
+            result.add("one", dbt(bench, engine))
+            result.add("none", dbt(bench, engine))
+            bench.take_back()
 
 
 def notebook(bench: Bench, result: Result) -> None:
@@ -171,10 +171,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     folder = ROOT / "data" / "bench"
     folder.mkdir(parents=True, exist_ok=True)
-    for events in options.events:
-        bench = Bench(folder, events)
+    benches = [Bench(folder, events) for events in options.events]
+    for bench in benches:
         bench.prepare()
-        report(measure(bench, options.rounds, options.notebook_rounds), events)
+    with cluster(folder / "cluster") as pids:
+        empty = measure_empty(benches[0], options.rounds)
+        for bench in benches:
+            results = {name: Result({"empty": empty[name]}) for name in ENGINES}
+            measure(bench, results, options.rounds)
+            results["spark_cluster"].mebibytes = peak_mebibytes(pids)
+            results["notebook"] = Result()
+            for _ in range(options.notebook_rounds):
+                notebook(bench, results["notebook"])
+            report(results, bench.events)
 
 
 if __name__ == "__main__":
