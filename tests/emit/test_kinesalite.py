@@ -128,9 +128,7 @@ def test_under_faults_and_resharding_nothing_is_lost_and_the_last_value_is_last(
     faulty = FaultyKinesis(
         faulty_kinesis.client(server.url), lambda: random.choice(draw), random
     )
-    sent = list(
-        faulty_kinesis.messages([random.randrange(2_000) for _ in range(8_000)])
-    )
+    sent = list(faulty_kinesis.messages([n % 700 for n in range(8_000)]))
     reshard = Reshard(server.client(), server)
     try:
         runs = deliver(faulty, sent, FakeSettled())
@@ -138,6 +136,7 @@ def test_under_faults_and_resharding_nothing_is_lost_and_the_last_value_is_last(
         reshard.end()
     require_nothing_lost(server, sent, runs)
     assert all(faulty.happened.values()), faulty.happened
+    assert any(of == 500 for _, of in faulty.failed)
     assert faulty.renewals > 0
     assert reshard.times > 1
 

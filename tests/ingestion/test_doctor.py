@@ -27,11 +27,13 @@ class Proxy(BaseHTTPRequestHandler):
     """A REST proxy that knows one topic, and whose clock is late if it is told so."""
 
     late = 0.0
+    key: str | None = None
 
     def do_GET(self) -> None:
         known = self.path == "/topics/u.pin"
         body = b'{"name":"u.pin"}' if known else b'{"error_code":40401}'
-        self.send_response(200 if known else 404)
+        denied = self.key is not None and self.headers["x-api-key"] != self.key
+        self.send_response(403 if denied else 200 if known else 404)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -75,6 +77,18 @@ def test_a_topic_that_is_there_is_well_and_one_that_is_not_is_named(
     assert found["kafka-rest, geo"][0] is False
     assert "knows no topic u.geo" in found["kafka-rest, geo"][1]
     assert found["clock"][0] is True
+
+
+def test_credentials_that_are_wrong_are_named(
+    proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Proxy, "key", "right-one")
+    options = ("--kafka-rest", proxy, "--auth", "api-key", "--json")
+    wrong = findings(doctor(*options, GATEWAY_API_KEY="wrong-one"))
+    assert wrong["kafka-rest, pin"][0] is False
+    assert "check the credentials" in wrong["kafka-rest, pin"][1]
+    right = findings(doctor(*options, GATEWAY_API_KEY="right-one"))
+    assert right["kafka-rest, pin"] == (True, "u.pin is there")
 
 
 def test_a_clock_that_is_wrong_is_named(

@@ -426,6 +426,38 @@ class HonestTransport(WatchedTransport):
         return outcomes
 
 
+class Sure(Random):
+    """Draws what it is told."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(1)
+        self._count = count
+
+    def randint(self, a: int, b: int) -> int:
+        return min(max(self._count, a), b)
+
+
+@pytest.mark.parametrize("count", [1, 250, 499])
+def test_of_500_records_any_number_may_fail_and_only_those_are_sent_again(
+    count: int,
+) -> None:
+    memory, faults = MemoryKinesis(), chain([Fault.SOME], repeat(Fault.NONE))
+    faulty = FaultyKinesis(CLIENT, lambda: next(faults), Sure(count), memory)
+    transport, settled = HonestTransport("s", faulty), FakeSettled()
+    transport.memory = memory
+    sent = list(faulty_kinesis.messages(range(1_000)))
+    try:
+        courier = Courier("s", transport, settled, FakePace())
+        courier.deliver(iter(sent))
+    finally:
+        transport.close()
+        faulty.close()
+    assert faulty.failed == [(count, 500)]
+    assert (courier.tally.requests, courier.tally.resent) == (3, count)
+    stored = [put for shard in memory.shards.values() for put in shard]
+    assert sorted(stored) == sorted((str(m.key), m.value) for m in sent)
+
+
 @settings(max_examples=1000, deadline=None)
 @given(
     st.lists(st.sampled_from(Fault), max_size=40),

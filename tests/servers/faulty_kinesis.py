@@ -56,7 +56,10 @@ class MemoryKinesis:
 
 
 class FaultyKinesis:
-    """Makes the client of a transport; one for each call of `fault`."""
+    """Makes the client of a transport; one for each call of `fault`.
+
+    `failed` has how many entries of how many failed, for each call where some did.
+    """
 
     def __init__(
         self,
@@ -72,6 +75,7 @@ class FaultyKinesis:
         self._expired = False
         self.renewals = -1
         self.happened: dict[Fault, int] = dict.fromkeys(Fault, 0)
+        self.failed: list[tuple[int, int]] = []
         events = client.meta.events
         name = "kinesis.PutRecords"
         events.register(f"before-call.{name}", self._before, "before")
@@ -97,6 +101,7 @@ class FaultyKinesis:
         if self._fault is Fault.SOME and len(records) > 1:
             count = self._random.randint(1, len(records) - 1)
             self._failed = set(self._random.sample(range(len(records)), count))
+            self.failed.append((count, len(records)))
             kept = [r for n, r in enumerate(records) if n not in self._failed]
             params["body"] = json.dumps({**put, "Records": kept}).encode()
         if self._fault is Fault.EXPIRED:
