@@ -125,8 +125,11 @@ def test_under_faults_and_resharding_nothing_is_lost_and_the_last_value_is_last(
     random = Random(7)  # noqa: S311 - draws faults
     weights = {Fault.NONE: 20, Fault.SOME: 40}
     draw = [f for f in Fault for _ in range(weights.get(f, 1))]
+    each = [fault for other in Fault for fault in (other, Fault.SOME)]
     faulty = FaultyKinesis(
-        faulty_kinesis.client(server.url), lambda: random.choice(draw), random
+        faulty_kinesis.client(server.url),
+        lambda: each.pop() if each else random.choice(draw),
+        random,
     )
     sent = list(faulty_kinesis.messages([n % 700 for n in range(8_000)]))
     reshard = Reshard(server.client(), server)
