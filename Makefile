@@ -85,6 +85,9 @@ docs: setup ## Write the models' documentation to target/static_index.html
 	@dbt --quiet docs generate --static
 	@echo "Open target/static_index.html"
 
+pictures: ## Draw the README's picture of a terminal, after make run
+	@python scripts/picture.py docs/pictures/answers.svg ingest answers rpt_median_followers_by_age_group
+
 model: .venv/run.done ## Begin a new report: make model NAME=rpt_…
 	@python scripts/new_report.py '$(NAME)'
 
@@ -195,4 +198,4 @@ lock: ## Rewrite requirements/ from pyproject.toml
 clean: ## Remove data/, target/ and logs/
 	rm -rf data target logs
 
-.PHONY: help setup run build follow trace dashboard docs model changed diff check spark cluster cluster-stop servers test bench soak lock clean
+.PHONY: help setup run build follow trace dashboard docs pictures model changed diff check spark cluster cluster-stop servers test bench soak lock clean

@@ -184,6 +184,20 @@ def test_a_command_in_a_sentence_names_what_there_is(command: str) -> None:
         assert [file for file in files if not (ROOT / file).exists()] == []
 
 
+def test_the_picture_in_the_readme_is_what_the_command_prints(
+    built: "Pipeline",
+) -> None:
+    told = built.call("make", "--no-print-directory", "--dry-run", "pictures")
+    (command,) = told.stdout.splitlines()
+    committed = "docs/pictures/answers.svg"
+    drawn = built.folder / "drawn.svg"
+    words = shlex.split(command.replace(committed, str(drawn)))
+
+    assert built.call(*words).returncode == 0
+
+    assert drawn.read_bytes() == (ROOT / committed).read_bytes()
+
+
 # --- links -------------------------------------------------------------------------
 
 
