@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ingestion.verify import Ledger
 
 
-@click.group(cls=Commands)
+@click.group(cls=Commands, options_metavar="[--version] [--help]")
 @click.version_option(package_name="pinterest-data-pipeline")
 def main() -> None:
     """Emit events, land them as raw JSON exactly once, and prove it."""

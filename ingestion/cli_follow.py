@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.argument("source", type=click.Choice(["kafka", "kinesis"]))
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 def follow(landing: str, source: str, options: tuple[str, ...]) -> None:
-    """Land from SOURCE and build the models, again and again, until stopped.
+    """Land from SOURCE and build, again and again, until stopped.
 
     OPTIONS are those of `ingest land SOURCE`; --flush-seconds is 10 if not given. Runs
     in the folder of the dbt project. After each build it prints how long the records

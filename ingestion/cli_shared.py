@@ -55,6 +55,12 @@ class Commands(click.Group):
         except KeyboardInterrupt as error:
             raise Failure(InterruptError(signal.SIGINT)) from error
 
+    def format_options(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        """List the commands alone: the usage names the options, to fit a screen."""
+        self.format_commands(ctx, formatter)
+
 
 class Interrupts:
     """Remembers the first SIGINT or SIGTERM; a second Ctrl-C ends the run at once."""
