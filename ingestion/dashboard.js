@@ -18,7 +18,7 @@ const words = new Intl.Collator(undefined, { numeric: true });
 function sort(table, index, way) {
   const key = (row) => row.cells[index].dataset.value ?? row.cells[index].textContent;
   const isNumber = table.tHead.rows[0].cells[index].classList.contains("number");
-  const number = (text) => (text === "None" ? -Infinity : Number(text));
+  const number = (text) => (text === "" ? -Infinity : Number(text));
   const compare = isNumber
     ? (a, b) => number(key(a)) - number(key(b))
     : (a, b) => words.compare(key(a), key(b));

@@ -111,6 +111,7 @@ def render(
         figures=_figures(tables) if health else [],
         is_empty=not health,
         is_sample=_is_sample(health),
+        freshness=freshness(health, target, now),
         target=target,
         now=now,
         style=_markup(_file("dashboard.css")),
@@ -129,8 +130,8 @@ def _file(name: str) -> str:
 
 
 def _shown(number: int, of: PanelOf, tables: Sequence[Table]) -> Shown:
-    answered = all(table.rows for table in tables)
-    made = of.make(*[table.rows for table in tables]) if answered else None
+    rows = [table.rows for table in tables]
+    made = of.make(*rows) if rows[0] else None
     return Shown(f"panel-{number}", of, made, specs(made) if made else [], tables)
 
 
@@ -149,6 +150,47 @@ def _is_sample(health: Rows) -> bool:
     return bool(health) and all(
         row["topic"].startswith(SAMPLE_TOPICS) for row in health
     )
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """Whether records still land: `state` is fresh, late or stale, as dbt would say."""
+
+    state: str
+    says: str
+
+
+def freshness(health: Rows, target: Target, now: datetime) -> Freshness | None:
+    """Tell how long nothing has landed, of the record type that waits longest.
+
+    The limits are those of `dbt source freshness`. None where nothing has landed.
+    """
+    newest: dict[str, datetime] = {}
+    for row in health:
+        if row["record_type"] is not None:
+            before = newest.get(row["record_type"], row["landed_at"])
+            newest[row["record_type"]] = max(before, row["landed_at"])
+    if not newest:
+        return None
+    record_type, landed_at = min(newest.items(), key=lambda item: item[1])
+    hours = (now - landed_at).total_seconds() / 3600
+    state = "fresh"
+    if hours > target.freshness_warn_hours:
+        state = "stale" if hours > target.freshness_error_hours else "late"
+    return Freshness(
+        state,
+        f"the newest {record_type} file landed {written(landed_at)}, {_age(hours)} "
+        "before this page was built",
+    )
+
+
+def _age(hours: float) -> str:
+    minutes = max(0, int(hours * 60))
+    if minutes < 2 * 60:
+        return f"{minutes:,} minute{'s' * (minutes != 1)}"
+    if hours < 2 * 24:
+        return f"{int(hours):,} hours"
+    return f"{int(hours / 24):,} days"
 
 
 def _hash(script: str) -> str:

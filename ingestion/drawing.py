@@ -3,6 +3,7 @@
 Colours are CSS variables of `dashboard.css`, so a chart follows the theme as text does.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -20,6 +21,9 @@ NUMBER: Final = ",.12~g"
 """All digits, with thousands apart, in the notation of D3."""
 _LONG: Final = 10_000
 """Numbers from here on are shortened in the cells of a heatmap: 31k."""
+_NAMES: Final = alt.Axis(
+    domain=False, ticks=False, grid=False, labelPadding=6, labelLimit=150
+)
 SERIES: Final = ["var(--series-1)", "var(--series-2)"]
 _INK, _MUTED, _RULE = "var(--ink)", "var(--muted)", "var(--rule)"
 _FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
@@ -37,7 +41,7 @@ CONFIG: Final = {
         "title": None,
     },
     "bar": {"color": SERIES[0]},
-    "area": {"color": SERIES[0], "line": True, "fillOpacity": 0.35},
+    "area": {"color": SERIES[0], "fillOpacity": 0.25},
     "legend": {
         "labelColor": _INK,
         "labelFontSize": 12,
@@ -85,7 +89,7 @@ def panel(
     """Put a panel on the page, below those written before it in its section.
 
     The function gets the rows of each report as an argument, in order, as a list of
-    dicts. It is called only where every report has rows; else the page shows
+    dicts. It is called only where the first report has rows; else the page shows
     `question` and says that there is no answer yet.
     """
     asked = [read if isinstance(read, Read) else Read(read) for read in reads]
@@ -194,22 +198,56 @@ def _sized(chart: alt.Chart | alt.LayerChart, height: int) -> Chart:
     return sized
 
 
+def _distinct(rows: Rows, name: str) -> list[Row]:
+    """Tell names that are there twice apart: a bar has one row."""
+    seen: Counter[str] = Counter()
+    distinct = []
+    for row in rows:
+        label = str(row[name])
+        seen[label] += 1
+        again = f" ({seen[label]})" if seen[label] > 1 else ""
+        distinct.append({**row, name: label + again})
+    return distinct
+
+
 def bars(rows: Rows, name: str, value: str) -> Chart:
     """Draw a bar for each row, in their order, with its value written at its end."""
+    return _sized(_bars(_distinct(rows, name), name, value), 28 * len(rows))
+
+
+def _bars(rows: Rows, name: str, value: str, *others: str) -> alt.LayerChart:
     greatest = max(abs(row[value]) for row in rows) or 1
     low = -1.3 * greatest if any(row[value] < 0 for row in rows) else 0
-    base = alt.Chart(data_of(rows, name, value)).encode(
-        y=alt.Y(f"{name}:N", sort=None, title=None),
-        x=alt.X(f"{value}:Q", axis=None, scale=alt.Scale(domain=[low, 1.3 * greatest])),
+    base = alt.Chart(data_of(rows, name, value, *others)).encode(
+        y=alt.Y(f"{name}:N", sort=None, title=None, axis=_NAMES),
+        x=alt.X(f"{value}:Q", axis=None, scale=_scale(low, 1.3 * greatest)),
         tooltip=_tips(name, value),
     )
-    texts = base.mark_text(align="left", dx=5).encode(
-        text=alt.Text(f"{value}:Q", format=NUMBER),
+    texts = base.encode(text=alt.Text(f"{value}:Q", format=NUMBER))
+    ahead = texts.mark_text(align="left", dx=5).transform_filter(alt.datum[value] >= 0)
+    behind = texts.mark_text(align="right", dx=-5).transform_filter(
+        alt.datum[value] < 0
     )
-    return _sized(base.mark_bar(cornerRadiusEnd=3) + texts, 28 * len(rows))
+    drawn: alt.LayerChart = base.mark_bar(cornerRadiusEnd=3) + ahead + behind
+    return drawn
 
 
-def paired_bars(rows: Rows, name: str, pair: Mapping[str, str]) -> Chart:
+def bars_of_choice(rows: Rows, choice: str, name: str, value: str) -> Chart:
+    """Draw the bars of one `choice`, which the reader takes from a list of them."""
+    choices = list(dict.fromkeys(row[choice] for row in rows))
+    chosen = alt.selection_point(
+        fields=[choice],
+        value=choices[0],
+        bind=alt.binding_select(options=choices, name=f"{_titled(choice)} "),
+    )
+    most = max(Counter(row[choice] for row in rows).values())
+    drawn = _bars(rows, name, value, choice)
+    return _sized(drawn.add_params(chosen).transform_filter(chosen), 28 * most)
+
+
+def paired_bars(
+    rows: Rows, name: str, pair: Mapping[str, str], number: str = NUMBER
+) -> Chart:
     """Draw two bars for each row; `pair` maps each value column to its label."""
     long = [
         {name: str(row[name]), "series": label, "value": row[column]}
@@ -220,18 +258,25 @@ def paired_bars(rows: Rows, name: str, pair: Mapping[str, str]) -> Chart:
     greatest = max((row["value"] for row in long), default=0) or 1
     labels = list(pair.values())
     base = alt.Chart(data_of(long, name, "series", "value")).encode(
-        y=alt.Y(f"{name}:N", sort=None, title=None),
+        y=alt.Y(f"{name}:N", sort=None, title=None, axis=_NAMES),
         yOffset=alt.YOffset("series:N", sort=labels),
-        x=alt.X("value:Q", axis=None, scale=alt.Scale(domain=[0, 1.25 * greatest])),
-        tooltip=_tips(name, "value"),
+        x=alt.X("value:Q", axis=None, scale=_scale(0, 1.3 * greatest)),
+        tooltip=[
+            alt.Tooltip(f"{name}:N", title=_titled(name)),
+            alt.Tooltip("value:Q", title=" ", format=number),
+        ],
     )
     drawn = base.mark_bar(cornerRadiusEnd=3).encode(
         color=alt.Color("series:N", sort=labels, scale=alt.Scale(range=SERIES))
     )
     texts = base.mark_text(align="left", dx=5).encode(
-        text=alt.Text("value:Q", format=NUMBER)
+        text=alt.Text("value:Q", format=number)
     )
-    return _sized(drawn + texts, 52 * len(rows))
+    return _sized(drawn + texts, 48 * len(rows))
+
+
+def _scale(low: float, high: float) -> alt.Scale:
+    return alt.Scale(domain=[low, high], nice=False)
 
 
 def columns(rows: Rows, name: str, value: str) -> Chart:
@@ -247,9 +292,14 @@ def columns(rows: Rows, name: str, value: str) -> Chart:
     return _sized(drawn + texts, 220)
 
 
-def heatmap(rows: Rows, across: str, down: str, value: str) -> Chart:
-    """Draw a cell for each row, the darker the greater, with its value in it."""
-    greatest = max(row[value] for row in rows) or 1
+def heatmap(
+    rows: Rows, across: str, down: str, value: str, greatest: float = 0
+) -> Chart:
+    """Draw a cell for each row, the darker the nearer to `greatest`, with its value.
+
+    Charts beside each other share a `greatest`; otherwise it is that of the rows.
+    """
+    greatest = max([greatest, *(row[value] for row in rows)]) or 1
     base = alt.Chart(data_of(rows, across, down, value)).encode(
         x=alt.X(
             f"{across}:O",
@@ -287,7 +337,7 @@ def sparkline(rows: Rows, time: str, value: str, greatest: float) -> Chart:
     """Draw how a value moves over time, on a scale up to `greatest`."""
     drawn = (
         alt.Chart(data_of(rows, time, value))
-        .mark_area(interpolate="monotone")
+        .mark_area(line={"color": SERIES[0], "strokeWidth": 1.5})
         .encode(
             x=alt.X(
                 f"{time}:T",
