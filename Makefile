@@ -134,7 +134,7 @@ cluster-stop: ## Stop it; its tables stay in data/cluster
 	@mvn --batch-mode --quiet dependency:copy-dependencies -DoutputDirectory='$(CURDIR)/.spark/jars'
 	@touch $@
 
-servers: .servers/kafka.done .servers/kinesalite.done .servers/ministack.done ## Servers for tests; wants Java 17, Maven and npm
+servers: .servers/kafka.done .servers/kinesalite.done .servers/ministack.done .servers/axe.done ## Servers for tests; wants Java 17, Maven and npm
 
 .servers/kafka.done: tests/servers/kafka-pom.xml
 	@echo "Fetching a Kafka broker for tests"
@@ -145,6 +145,12 @@ servers: .servers/kafka.done .servers/kinesalite.done .servers/ministack.done ##
 	@echo "Fetching kinesalite for tests"
 	@mkdir -p .servers/kinesalite && cp tests/servers/kinesalite/package*.json .servers/kinesalite
 	@npm ci --prefix .servers/kinesalite --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+.servers/axe.done: tests/servers/axe/package-lock.json
+	@echo "Fetching axe-core, which judges how accessible the page is"
+	@mkdir -p .servers/axe && cp tests/servers/axe/package*.json .servers/axe
+	@npm ci --prefix .servers/axe --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
 .servers/ministack.done: requirements/ministack.txt
@@ -163,8 +169,8 @@ test: .servers/ministack.done ## Lint all, all tests, dbt build, end to end
 	@rm -f target/linted && $(MAKE) --no-print-directory check
 	@if command -v java >/dev/null && command -v mvn >/dev/null; then $(MAKE) --no-print-directory spark .servers/kafka.done; \
 		else echo "Spark and Kafka are left out: install Java 17 and Maven for them"; fi
-	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory .servers/kinesalite.done; \
-		else echo "Kinesis is left out: install nodejs and npm for it"; fi
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory .servers/kinesalite.done .servers/axe.done; \
+		else echo "Kinesis and the page in a browser are left out: install nodejs and npm for them"; fi
 	@rm -f .coverage
 	@for suite in ingestion emit land; do start=$$SECONDS; \
 		coverage run --append -m pytest --durations=5 tests/$$suite && \

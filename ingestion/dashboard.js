@@ -8,6 +8,7 @@ const views = [...document.querySelectorAll("[data-chart]")].map((place) =>
     ast: true, // expressions are interpreted: the page's policy has no eval
     defaultStyle: false,
     renderer: "svg",
+    tooltip: { disableDefaultStyle: true },
   }),
 );
 // For print, and for those who wait until all is drawn.

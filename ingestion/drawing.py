@@ -21,9 +21,6 @@ NUMBER: Final = ",.12~g"
 """All digits, with thousands apart, in the notation of D3."""
 _LONG: Final = 10_000
 """Numbers from here on are shortened in the cells of a heatmap: 31k."""
-_NAMES: Final = alt.Axis(
-    domain=False, ticks=False, grid=False, labelPadding=6, labelLimit=150
-)
 SERIES: Final = ["var(--series-1)", "var(--series-2)"]
 _INK, _MUTED, _RULE = "var(--ink)", "var(--muted)", "var(--rule)"
 _FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
@@ -135,7 +132,7 @@ def written(value: Any) -> str:  # noqa: ANN401 - any value of a report
     if value is None:
         return "-"
     if isinstance(value, float):
-        return f"{value:,.0f}" if value.is_integer() else f"{value:,.4g}"
+        return f"{value:,.15g}" if abs(value) >= 1 else f"{value:.4g}"
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, datetime):
@@ -216,19 +213,22 @@ def bars(rows: Rows, name: str, value: str) -> Chart:
 
 
 def _bars(rows: Rows, name: str, value: str, *others: str) -> alt.LayerChart:
-    greatest = max(abs(row[value]) for row in rows) or 1
-    low = -1.3 * greatest if any(row[value] < 0 for row in rows) else 0
     base = alt.Chart(data_of(rows, name, value, *others)).encode(
-        y=alt.Y(f"{name}:N", sort=None, title=None, axis=_NAMES),
-        x=alt.X(f"{value}:Q", axis=None, scale=_scale(low, 1.3 * greatest)),
+        y=alt.Y(f"{name}:N", sort=None, title=None, axis=_names()),
         tooltip=_tips(name, value),
     )
-    texts = base.encode(text=alt.Text(f"{value}:Q", format=NUMBER))
-    ahead = texts.mark_text(align="left", dx=5).transform_filter(alt.datum[value] >= 0)
-    behind = texts.mark_text(align="right", dx=-5).transform_filter(
-        alt.datum[value] < 0
+    long = alt.X(
+        f"{value}:Q", axis=None, scale=_scale([row[value] for row in rows], ",.0f")
     )
-    drawn: alt.LayerChart = base.mark_bar(cornerRadiusEnd=3) + ahead + behind
+    texts = base.mark_text(align="left", dx=5).encode(
+        text=alt.Text(f"{value}:Q", format=NUMBER)
+    )
+    ends = texts.encode(x=long).transform_filter(alt.datum[value] >= 0)
+    # What is below zero is written in the room above it.
+    starts = texts.encode(x=alt.XDatum(0)).transform_filter(alt.datum[value] < 0)
+    drawn: alt.LayerChart = (
+        base.mark_bar(cornerRadiusEnd=3).encode(x=long) + ends + starts
+    )
     return drawn
 
 
@@ -255,12 +255,13 @@ def paired_bars(
         for column, label in pair.items()
         if row[column] is not None
     ]
-    greatest = max((row["value"] for row in long), default=0) or 1
     labels = list(pair.values())
     base = alt.Chart(data_of(long, name, "series", "value")).encode(
-        y=alt.Y(f"{name}:N", sort=None, title=None, axis=_NAMES),
+        y=alt.Y(f"{name}:N", sort=None, title=None, axis=_names()),
         yOffset=alt.YOffset("series:N", sort=labels),
-        x=alt.X("value:Q", axis=None, scale=_scale(0, 1.3 * greatest)),
+        x=alt.X(
+            "value:Q", axis=None, scale=_scale([row["value"] for row in long], number)
+        ),
         tooltip=[
             alt.Tooltip(f"{name}:N", title=_titled(name)),
             alt.Tooltip("value:Q", title=" ", format=number),
@@ -275,8 +276,26 @@ def paired_bars(
     return _sized(drawn + texts, 48 * len(rows))
 
 
-def _scale(low: float, high: float) -> alt.Scale:
-    return alt.Scale(domain=[low, high], nice=False)
+def _scale(values: Sequence[float], number: str) -> alt.Scale:
+    """Return a scale from zero that leaves room for the longest number behind a bar."""
+    room = 12 + 8 * max(
+        len(format(value, number.replace("~g", "g"))) for value in values
+    )
+    return alt.Scale(
+        domain=[min(0, *values, 0), max(0, *values, 0) or 1],
+        range=[0, alt.ExprRef(f"max(20, width - {room})")],
+        nice=False,
+    )
+
+
+def _names() -> alt.Axis:
+    return alt.Axis(
+        domain=False,
+        ticks=False,
+        grid=False,
+        labelPadding=6,
+        labelLimit=alt.ExprRef("windowSize()[0] < 600 ? 110 : 220"),
+    )
 
 
 def columns(rows: Rows, name: str, value: str) -> Chart:
