@@ -31,6 +31,7 @@ from ingestion.drawing import (
     columns,
     figures_of,
     heatmap,
+    lead,
     leaders,
     listed,
     paired_bars,
@@ -436,10 +437,9 @@ def rejected_lines(topics: Rows, reasons: Rows) -> Panel:
     if not count:
         return Panel("No line is rejected", f"Of {written(landed)} landed lines")
     named = [{**r, "reason": f"{r['record_type']}: {r['reason']}"} for r in reasons]
-    first = leaders(named, "row_count")
-    names = listed([row["reason"] for row in first])
     return Panel(
-        finding=f"{_part(count, landed)} lines are rejected, most for {names}",
+        finding=f"{_part(count, landed)} lines are rejected: "
+        f"{lead(named, 'reason', 'row_count', 'lines')}",
         unit="Rejected lines by record type and reason",
         charts=bars(named, "reason", "row_count"),
     )
