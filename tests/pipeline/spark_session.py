@@ -1,7 +1,8 @@
 """Runs dbt in Spark sessions of one process, one command after the other.
 
 python spark_session.py --landing FOLDER dbt-argument... [--landing FOLDER …]
-`--tables FOLDER` in the place of dbt's arguments writes what every table holds.
+`--tables FOLDER` in the place of dbt's arguments writes what every table holds, and
+`--page FILE` what `ingest dashboard` writes.
 """
 
 import json
@@ -12,6 +13,8 @@ from pathlib import Path
 
 from dbt.cli.main import dbtRunner
 from pyspark.sql import SparkSession
+
+from ingestion.dashboard import write_dashboard
 
 
 def write_tables(folder: Path) -> None:
@@ -34,6 +37,8 @@ def main(arguments: list[str]) -> None:
         os.environ["LANDING"] = landing
         if command[0] == "--tables":
             write_tables(Path(command[1]))
+        elif command[0] == "--page":
+            write_dashboard(Path(command[1]), None, Path(command[1]).parent)
         elif not dbtRunner().invoke(command).success:
             sys.exit(f"dbt {' '.join(command)} failed on Spark")
 

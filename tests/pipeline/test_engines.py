@@ -19,6 +19,7 @@ from engine_tables import (
     tables_of_duckdb,
     tables_of_session,
 )
+from page_tables import page_tables
 from spark_cluster import Cluster
 
 # Reports are made anew by every run: those of the first and the last load tell.
@@ -40,6 +41,7 @@ class Built:
     tables: Tables
     again: Tables
     console: str
+    page: Path
     passed: Sequence[str] = ()
     """Statements that only Databricks can do; see `databricks_sql`."""
 
@@ -50,13 +52,19 @@ def landings(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def on_duckdb(landings: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Tables:
+def duckdb(landings: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     pipeline = Pipeline(tmp_path_factory.mktemp("duckdb"))
     pipeline.dbt("seed")
     for landing, run in zip(landings, RUNS, strict=True):
         pipeline.env["LANDING"] = str(landing)
         pipeline.dbt(*run)
-    return tables_of_duckdb(pipeline.database)
+    pipeline.ingest("dashboard")
+    return pipeline
+
+
+@pytest.fixture(scope="module")
+def on_duckdb(duckdb: Pipeline) -> Tables:
+    return tables_of_duckdb(duckdb.database)
 
 
 def on_spark(landings: list[Path], folder: Path) -> Built:
@@ -69,6 +77,7 @@ def on_spark(landings: list[Path], folder: Path) -> Built:
         ("--tables", str(folder / "tables")),
         ("run",),
         ("--tables", str(folder / "again")),
+        ("--page", str(pipeline.page)),
         ("source", "freshness"),
     ):
         steps += ["--landing", last, *command]
@@ -89,7 +98,7 @@ def on_spark(landings: list[Path], folder: Path) -> Built:
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     tables, again = (tables_of_session(folder / name) for name in ("tables", "again"))
-    return Built(tables, again, done.stdout + done.stderr)
+    return Built(tables, again, done.stdout + done.stderr, pipeline.page)
 
 
 def through_dbt(
@@ -107,7 +116,8 @@ def through_dbt(
         console += pipeline.dbt(*run)
     tables = read()
     console += pipeline.dbt("run", *options)
-    return Built(tables, read(), console)
+    pipeline.ingest("dashboard")
+    return Built(tables, read(), console, pipeline.page)
 
 
 def on_cluster(landings: list[Path], folder: Path, cluster: Cluster) -> Built:
@@ -166,6 +176,12 @@ def test_a_table_has_the_rows_of_duckdb(
 
 def test_there_is_no_other_table(built: Built, on_duckdb: Tables) -> None:
     assert set(built.tables) == set(on_duckdb) == {*MODELS, *SEEDS}
+
+
+def test_the_page_says_what_it_says_on_duckdb(built: Built, duckdb: Pipeline) -> None:
+    expected = page_tables(duckdb.page)
+    assert len(expected) > len([name for name in MODELS if name.startswith("rpt_")])
+    assert page_tables(built.page) == expected
 
 
 def test_a_run_without_new_files_changes_nothing(built: Built) -> None:
