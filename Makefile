@@ -180,7 +180,7 @@ test: .servers/ministack.done ## Lint all, all tests, dbt build, end to end
 		pytest --durations=5 tests/$$suite && \
 		echo "tests/$$suite: $$((SECONDS - start)) s" || exit 1; done
 
-bench: .venv/bench.done profiles.yml .servers/kafka.done .servers/ministack.done .servers/quixstreams.done .spark/jars.done ## Benchmarks: ratios, not tests
+bench: .venv/bench.done profiles.yml .servers/kafka.done .servers/kinesalite.done .servers/ministack.done .servers/quixstreams.done .spark/jars.done ## Benchmarks: ratios, not tests
 	python benchmarks/models.py
 	python benchmarks/kinesis.py
 	python benchmarks/kafka_rest.py

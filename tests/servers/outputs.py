@@ -106,8 +106,9 @@ class Watched(subprocess.Popen[Any]):
 
     def __exit__(self, *about: object) -> None:
         """Read what nobody has read; the test has ended the process by now."""
-        rest = [s.read() for s in (self.stdout, self.stderr) if s and not s.closed]
-        self._judge(*(text for text in rest if text))
+        if self._watched:
+            open_ones = [s for s in (self.stdout, self.stderr) if s and not s.closed]
+            self._judge(*(text for text in (s.read() for s in open_ones) if text))
         super().__exit__(*cast("Any", about))
 
     def _judge(self, *told: str | bytes) -> None:
