@@ -1,0 +1,304 @@
+"""The schedule: land, look how fresh it is, build and test, publish, show.
+
+For Airflow 2.11 and 3.0, so for Amazon MWAA. dbt and `ingest` live in a virtual
+environment of their own; Airflow only starts them. `docs/schedule.md` says how to set
+it up; everything that differs from place to place is an environment variable:
+
+- PINTEREST_HOME, the project's folder; two above this file if not given
+- PINTEREST_VENV, its environment; `.venv` in that folder if not given
+- PINTEREST_LAND, what `ingest` lands, as one would type it: `land kinesis --region …`;
+  nothing if not given, for landings that somebody else fills
+- PINTEREST_SCHEDULE, cron or a preset; `@hourly` if not given
+
+Secrets are in Airflow's connections `pinterest_kafka`, `pinterest_databricks` and
+`pinterest_alerts`, each of which may be missing.
+"""
+
+import json
+import logging
+import os
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+from airflow.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowNotFoundException,
+)
+
+try:
+    from airflow.sdk import Connection, Param, dag, get_current_context, task
+
+    get_connection = Connection.get
+except ImportError:  # Airflow 2
+    from airflow.decorators import dag, task
+    from airflow.models import Connection
+    from airflow.models.param import Param
+    from airflow.operators.python import get_current_context
+
+    get_connection = Connection.get_connection_from_secrets
+
+HOME = Path(os.environ.get("PINTEREST_HOME", Path(__file__).resolve().parents[2]))
+PROGRAMS = Path(os.environ.get("PINTEREST_VENV", HOME / ".venv")) / "bin"
+LAND = os.environ.get("PINTEREST_LAND", "")
+SCHEDULE = os.environ.get("PINTEREST_SCHEDULE", "@hourly")
+HEALTH = ("rpt_pipeline_health", "rpt_event_health")
+STOP_SECONDS = 30  # a lander writes what waits within 25
+SET_ASIDE = 3  # exit code of `ingest`: done, but some records cannot be lines
+
+log = logging.getLogger("airflow.task")
+
+
+# --- programs ----------------------------------------------------------------------
+
+
+def run(*command: str, good: tuple[int, ...] = (0,)) -> tuple[int, str]:
+    """Run a program of the project's environment; return its exit code and output.
+
+    Its lines are the task's log. A task that is stopped or times out stops the program,
+    which has 30 s to end well. Raises `AirflowException` where the code is not `good`.
+    """
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    environment["PATH"] = f"{PROGRAMS}{os.pathsep}{environment['PATH']}"
+    log.info("Running %s", shlex.join(command))
+    process = subprocess.Popen(
+        [str(PROGRAMS / command[0]), *command[1:]],
+        cwd=HOME,
+        env=environment | databricks(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    lines = []
+    try:
+        for line in process.stdout or ():
+            log.info(line.rstrip())
+            lines.append(line)
+        code = process.wait()
+    finally:
+        stop(process)
+    if code not in good:
+        said = "".join(lines[-5:]).strip()
+        raise AirflowException(f"`{shlex.join(command[:3])}` ended with {code}: {said}")
+    return code, "".join(lines)
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    """Stop a program that still runs; it may end what it is at."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def results(name: str) -> list[dict[str, Any]]:
+    """Return what dbt's last command wrote of each node, if anything."""
+    path = artifact(name)
+    if not path.exists():
+        return []
+    found: list[dict[str, Any]] = json.loads(path.read_bytes())["results"]
+    return found
+
+
+def artifact(name: str) -> Path:
+    """Return where dbt writes a file about what it did."""
+    return HOME / os.environ.get("DBT_TARGET_PATH", "target") / name
+
+
+def connection(name: str) -> Any | None:  # noqa: ANN401 - two classes in two versions
+    """Return one of Airflow's connections, None where nobody made it."""
+    try:
+        return get_connection(name)
+    except AirflowNotFoundException:
+        return None
+
+
+def databricks() -> dict[str, str]:
+    """Return what the target `databricks` wants, where its connection is there."""
+    found = connection("pinterest_databricks")
+    if found is None:
+        return {}
+    return {
+        "DATABRICKS_HOST": found.host,
+        "DATABRICKS_HTTP_PATH": found.extra_dejson["http_path"],
+        "DBT_ENV_SECRET_DATABRICKS_TOKEN": found.password,
+    }
+
+
+@contextmanager
+def kafka_options() -> Iterator[list[str]]:
+    """Give `--kafka-config` where the connection to Kafka has settings."""
+    found = connection("pinterest_kafka")
+    if found is None or not LAND.startswith("land kafka"):
+        yield []
+        return
+    with tempfile.NamedTemporaryFile("w", suffix=".properties") as file:  # mode 0600
+        file.writelines(f"{k}={v}\n" for k, v in found.extra_dejson.items())
+        file.flush()
+        yield ["--kafka-config", file.name]
+
+
+# --- alerts ------------------------------------------------------------------------
+
+
+def tell(severity: str, text: str) -> None:
+    """Log, and post to the URL that is the password of `pinterest_alerts`, if any.
+
+    The body is JSON with `text`, as chat tools take it, and `severity`. That an alert
+    could not be posted is logged; it fails nothing.
+    """
+    log.log(logging.ERROR if severity == "error" else logging.WARNING, text)
+    found = connection("pinterest_alerts")
+    if found is None:
+        return
+    body = json.dumps({"severity": severity, "text": text}).encode()
+    headers = {"Content-Type": "application/json"}
+    try:
+        urlopen(Request(found.password, body, headers), timeout=10).close()  # noqa: S310 - its owner chose it
+    except OSError as error:
+        log.warning("The alert was not posted: %s", type(error).__name__)
+
+
+def alert(context: dict[str, Any]) -> None:
+    """Tell that a task failed, and why."""
+    name = context["task_instance"].task_id
+    tell("error", f"pinterest: {name} failed: {context.get('exception')}")
+
+
+# --- the schedule ------------------------------------------------------------------
+
+
+def rejected_share(rows: list[dict[str, Any]]) -> float:
+    """Return which share of all that was landed no model can use."""
+    landed = sum(row["landed_count"] + row["dead_letter_count"] for row in rows)
+    bad = sum(row["rejected_count"] + row["dead_letter_count"] for row in rows)
+    return float(bad / landed) if landed else 0.0
+
+
+def report(name: str) -> list[dict[str, Any]]:
+    """Return the rows of a report, of whatever target dbt is on."""
+    asked = ("show", "-s", name, "--output", "json", "--limit", "-1")
+    _, said = run("dbt", "-q", "--no-use-colors", *asked)
+    rows: list[dict[str, Any]] = json.loads(said[said.index("{") :])["show"]
+    return rows
+
+
+@task
+def land() -> None:
+    """Land what is there now, each record exactly once; set aside is a warning."""
+    if not LAND:
+        log.info("PINTEREST_LAND is not given: somebody else fills the landing.")
+        return
+    with kafka_options() as options:
+        code, _ = run("ingest", *shlex.split(LAND), *options, good=(0, SET_ASIDE))
+    if code == SET_ASIDE:
+        tell("warning", "pinterest: records were set aside: see the log of `land`")
+
+
+@task
+def freshness() -> None:
+    """Warn where nothing was landed for long: what is there is still to be built."""
+    artifact("sources.json").unlink(missing_ok=True)
+    code, _ = run("dbt", "--no-use-colors", "source", "freshness", good=(0, 1))
+    found = results("sources.json")
+    stale = [each for each in found if each["status"] in {"warn", "error"}]
+    if code and not stale:
+        raise AirflowException("dbt cannot tell how fresh the landing is: see the log")
+    if stale:
+        names = ", ".join(each["unique_id"] for each in stale)
+        tell("warning", f"pinterest: nothing was landed for long in {names}")
+
+
+@task
+def build() -> None:
+    """Build the models and test the data; what fails is named.
+
+    A model that fails is tried again, a test of the data that fails is not.
+    """
+    params = get_current_context()["params"]
+    options = ["--exclude-resource-type", "unit_test"]
+    options += ["--full-refresh"] if params["full_refresh"] else []
+    options += ["--select", *params["select"].split()] if params["select"] else []
+    artifact("run_results.json").unlink(missing_ok=True)
+    try:
+        run("dbt", "--no-use-colors", "build", *options)
+    except AirflowException as error:
+        found = results("run_results.json")
+        bad = [each for each in found if each["status"] in {"error", "fail"}]
+        said = "; ".join(f"{each['unique_id']}: {each['message']}" for each in bad)
+        final = any(each["status"] == "fail" for each in bad)
+        kind = AirflowFailException if final else AirflowException
+        raise kind(f"dbt build: {said or error}") from error
+
+
+@task
+def publish() -> None:
+    """Give readers the file with answers; of DuckDB only, others have a server."""
+    if os.environ.get("DBT_TARGET", "duckdb") == "duckdb":
+        run("ingest", "publish")
+
+
+@task
+def show() -> None:
+    """Write the models' documentation and the page."""
+    run("dbt", "--no-use-colors", "docs", "generate", "--static")
+    run("ingest", "dashboard")
+
+
+@task
+def health() -> dict[str, Any]:
+    """Return the health reports; too much that is rejected is a warning."""
+    numbers = {name: report(name) for name in HEALTH}
+    share = rejected_share(numbers["rpt_pipeline_health"])
+    most = get_current_context()["params"]["max_rejected_share"]
+    if share > most:
+        tell("warning", f"pinterest: {share:.1%} of all records are rejected")
+    return {"rejected_share": share, **numbers}
+
+
+@dag(
+    dag_id="pinterest",
+    schedule=SCHEDULE,
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=6),
+    doc_md=__doc__,
+    tags=["pinterest"],
+    default_args={
+        "retries": 2,
+        "retry_delay": timedelta(minutes=1),
+        "retry_exponential_backoff": True,
+        "max_retry_delay": timedelta(minutes=15),
+        "execution_timeout": timedelta(hours=2),
+        "on_failure_callback": alert,
+    },
+    params={
+        "full_refresh": Param(
+            False, type="boolean", description="Build all tables anew from the landing."
+        ),
+        "select": Param(
+            "", type="string", description="Models to build, as `dbt build --select`."
+        ),
+        "max_rejected_share": Param(
+            0.01, type="number", minimum=0, maximum=1, description="More is a warning."
+        ),
+    },
+)
+def pinterest() -> None:
+    """From events to answers."""
+    land() >> freshness() >> build() >> publish() >> show() >> health()
+
+
+pinterest()
