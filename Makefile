@@ -165,18 +165,25 @@ servers: .servers/kafka.done .servers/kinesalite.done .servers/ministack.done .s
 	@.servers/quixstreams/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
+.servers/airflow-%.done: requirements/airflow-%.txt
+	@echo "Fetching Airflow $* for tests"
+	@$(PYTHON) -m venv .servers/airflow-$*
+	@.servers/airflow-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
+	@touch $@
+
 test: .servers/ministack.done ## Lint all, all tests, dbt build, end to end
 	@rm -f target/linted && $(MAKE) --no-print-directory check
 	@if command -v java >/dev/null && command -v mvn >/dev/null; then $(MAKE) --no-print-directory spark .servers/kafka.done; \
 		else echo "Spark and Kafka are left out: install Java 17 and Maven for them"; fi
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory .servers/kinesalite.done .servers/axe.done; \
 		else echo "Kinesis and the page in a browser are left out: install nodejs and npm for them"; fi
+	@$(if $(CI),$(MAKE) --no-print-directory .servers/airflow-2.11.done .servers/airflow-3.0.done,true)
 	@rm -f .coverage
 	@for suite in ingestion emit land; do start=$$SECONDS; \
 		coverage run --append -m pytest --durations=5 tests/$$suite && \
 		echo "tests/$$suite: $$((SECONDS - start)) s" || exit 1; done
 	@coverage report --skip-covered --fail-under=$(COVERAGE)
-	@for suite in mutations pipeline cloud; do start=$$SECONDS; \
+	@for suite in mutations pipeline cloud orchestration; do start=$$SECONDS; \
 		pytest --durations=5 tests/$$suite && \
 		echo "tests/$$suite: $$((SECONDS - start)) s" || exit 1; done
 
@@ -199,6 +206,8 @@ lock: ## Rewrite requirements/ from pyproject.toml
 	uv export --quiet --no-emit-project --no-annotate --no-header --only-group bench -o requirements/bench.txt
 	rm uv.lock
 	echo ministack==1.5.33 | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -o requirements/ministack.txt -
+	printf '%s\n' apache-airflow==2.11.0 apache-airflow-providers-standard astronomer-cosmos | uv pip compile --quiet --universal --python-version 3.11 --exclude-newer 2025-07-01 --generate-hashes --no-annotate --no-header -o requirements/airflow-2.11.txt -
+	printf '%s\n' apache-airflow==3.0.6 astronomer-cosmos | uv pip compile --quiet --universal --python-version 3.11 --exclude-newer 2025-10-01 --generate-hashes --no-annotate --no-header -o requirements/airflow-3.0.txt -
 	echo 'quixstreams[s3]==3.28.1' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -o requirements/quixstreams.txt -
 
 clean: ## Remove data/, target/ and logs/

@@ -65,18 +65,8 @@ def run(*command: str, good: tuple[int, ...] = (0,)) -> tuple[int, str]:
     Its lines are the task's log. A task that is stopped or times out stops the program,
     which has 30 s to end well. Raises `AirflowException` where the code is not `good`.
     """
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
-    environment["PATH"] = f"{PROGRAMS}{os.pathsep}{environment['PATH']}"
     log.info("Running %s", shlex.join(command))
-    process = subprocess.Popen(
-        [str(PROGRAMS / command[0]), *command[1:]],
-        cwd=HOME,
-        env=environment | databricks(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    )
+    process = start(command)
     lines = []
     try:
         for line in process.stdout or ():
@@ -89,6 +79,21 @@ def run(*command: str, good: tuple[int, ...] = (0,)) -> tuple[int, str]:
         said = "".join(lines[-5:]).strip()
         raise AirflowException(f"`{shlex.join(command[:3])}` ended with {code}: {said}")
     return code, "".join(lines)
+
+
+def start(command: tuple[str, ...]) -> subprocess.Popen[str]:
+    """Start a program; what it may know is in no variable that a traceback shows."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    environment["PATH"] = f"{PROGRAMS}{os.pathsep}{environment['PATH']}"
+    return subprocess.Popen(
+        [str(PROGRAMS / command[0]), *command[1:]],
+        cwd=HOME,
+        env=environment | databricks(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
 
 
 def stop(process: subprocess.Popen[str]) -> None:
@@ -173,7 +178,8 @@ def tell(severity: str, text: str) -> None:
 def alert(context: dict[str, Any]) -> None:
     """Tell that a task failed, and why."""
     name = context["task_instance"].task_id
-    tell("error", f"pinterest: {name} failed: {context.get('exception')}")
+    why = context.get("exception") or "its log says why"
+    tell("error", f"pinterest: {name} failed: {why}")
 
 
 # --- the schedule ------------------------------------------------------------------

@@ -25,7 +25,7 @@ if find_spec("cosmos") and MANIFEST.is_file():
     )
     from cosmos.constants import InvocationMode  # type: ignore[import-not-found]
 
-    DbtDag(
+    models = DbtDag(
         dag_id="pinterest_models",
         project_config=ProjectConfig(HOME, manifest_path=MANIFEST),
         profile_config=ProfileConfig(

@@ -38,7 +38,9 @@ class Airflow:
         done = self.call("airflow", "db", "migrate")
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
-    def call(self, *command: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    def call(
+        self, *command: str, **environment: str
+    ) -> "subprocess.CompletedProcess[str]":
         """Run a program of Airflow's environment."""
         return subprocess.run(
             [str(self.programs / command[0]), *command[1:]],
