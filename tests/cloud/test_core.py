@@ -191,6 +191,41 @@ def test_a_role_may_not(
     assert "AccessDenied" in refused.value.response["Error"]["Code"]
 
 
+def owner_of_the_bucket(core: CoreStack, name: str) -> dict[str, str]:
+    """Return the keys of a user whom no policy of their own keeps from anything."""
+    iam = core.client("iam")
+    iam.create_user(UserName=name)
+    everything = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [everything]})
+    iam.put_user_policy(UserName=name, PolicyName="all", PolicyDocument=document)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    return {
+        "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+    }
+
+
+def test_only_who_may_redact_changes_what_is_landed(server: MiniStack) -> None:
+    redactor = "arn:aws:iam::000000000000:user/redactor"
+    core = CoreStack(server, UserId="redacted", RedactorArn=redactor)
+    bucket, key = core.outputs["BucketName"], f"{TOPICS}/a"
+    first = core.client("s3").put_object(Bucket=bucket, Key=key, Body=b"{}")
+    change = put(key, IfMatch=first["ETag"])
+    old = {"Bucket": bucket, "Key": key, "VersionId": first["VersionId"]}
+
+    other = core.client("s3", owner_of_the_bucket(core, "other"))
+    with pytest.raises(ClientError, match="explicit deny in a resource-based policy"):
+        change(other, bucket)
+    with pytest.raises(ClientError, match="explicit deny in a resource-based policy"):
+        other.delete_object(**old)
+
+    allowed = core.client("s3", owner_of_the_bucket(core, "redactor"))
+    change(allowed, bucket)
+    allowed.delete_object(**old)
+    versions = core.client("s3").list_object_versions(Bucket=bucket, Prefix=key)
+    assert [each["IsLatest"] for each in versions["Versions"]] == [True]
+
+
 # --- the whole way -----------------------------------------------------------------
 
 
@@ -252,15 +287,20 @@ def with_kafka(server: MiniStack, proxy: SignedGateway) -> CoreStack:
     return CoreStack(server, UserId="kafka", ProxyUrl=url, VpcLinkId="made-up")
 
 
+def gateway(core: CoreStack) -> str:
+    """Return where MiniStack serves the stack's gateway."""
+    name = core.outputs["GatewayUrl"].removeprefix("https://").partition(".")[0]
+    host = core.environment["AWS_ENDPOINT_URL"]
+    return f"{host}/restapis/{name}/prod/_user_request_"
+
+
 def emitted(core: CoreStack, pipeline: Pipeline, role: str) -> tuple[int, str]:
     """Emit a sample through the gateway of a stack with a role of it."""
-    gateway = core.outputs["GatewayUrl"].removeprefix("https://").partition(".")[0]
-    host = core.environment["AWS_ENDPOINT_URL"]
     pipeline.env |= {**core.environment, **core.role(role)}
     done = pipeline.call(
         *("ingest", "emit", "kafka-rest", "--source", "sample", "--events", "50"),
         *("--user-id", "kafka", "--auth", "sigv4", "--region", REGION, "--gateway"),
-        *("--url", f"{host}/restapis/{gateway}/prod/_user_request_"),
+        *("--url", gateway(core)),
         *("--state", str(pipeline.folder / "state")),
     )
     return done.returncode, done.stdout + done.stderr
@@ -272,6 +312,11 @@ def test_the_gateway_passes_the_emitter_on_to_kafka(
     code, said = emitted(with_kafka, pipeline, "Emitter")
     assert code == 0, said
     assert [len(records) for records in proxy.log.topics.values()] == [50, 50, 50]
+
+    url = gateway(with_kafka)
+    look = ("--user-id", "kafka", "--auth", "sigv4", "--region", REGION)
+    urls = ("--kafka-rest", url, "--kinesis-gateway", url)
+    assert "All is well." in pipeline.ingest("doctor", *look, *urls)
 
 
 def test_the_gateway_lets_no_other_role_emit(

@@ -44,6 +44,11 @@ NOT_RUN = {
     "ingest verify s3:": "needs a bucket, the same",
     "LANDING=s3:": "needs a bucket: test_s3_landing builds from MiniStack",
     "ingest land kafka": "needs a broker: test_kafka_landing has one",
+    "aws ": "needs an account: tests/cloud deploys the same templates to MiniStack",
+    "ingest land kinesis": "needs an account: test_kinesis_landing has none",
+    'python -c "import boto3': "deletes a bucket of an account",
+    "make setup PYTHON": "sets up a client machine in an account",
+    "ingest answers rpt_top_category_by_country": "needs what the lines above it build",
     "ingest doctor": "needs a proxy or an account: test_doctor looks at both",
 }
 
