@@ -10,7 +10,6 @@ import click
 from playwright.sync_api import sync_playwright
 
 
-
 @click.command()
 @click.argument("out", type=click.Path(path_type=Path))
 @click.argument("page", type=click.Path(path_type=Path, exists=True, dir_okay=False))
@@ -18,7 +17,7 @@ def main(out: Path, page: Path) -> None:
     """Draw the top of PAGE to OUT."""
     browser_path = shutil.which("chromium")
     if browser_path is None:
-        raise click.ClickException("The picture needs Chromium: apt-get install chromium")
+        raise click.ClickException("This needs Chromium: apt-get install chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path)
         tab = browser.new_page(viewport={"width": 1000, "height": 1130})
