@@ -5,7 +5,7 @@ import io
 import json
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 from typing import BinaryIO
@@ -14,19 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_streams import Inline, MemoryStream, refusal
+from memory_topic import PIN, MemoryReader, Topic
 
 from ingestion.emitters import Clock, Flush
 from ingestion.errors import RetryError, StopError
 from ingestion.kinesis_source import KinesisCalls, KinesisReader, Share
 from ingestion.lander import (
-    Batch,
-    Bounds,
     Landed,
     Lander,
-    Log,
-    Point,
     PoisonAlarm,
-    Record,
     Rules,
     line_or_reason,
     plain_size,
@@ -35,7 +31,6 @@ from ingestion.landing import Chain, Landing, Link
 from ingestion.stores import Listing, Metadata, Partition, partition_of
 from ingestion.verify import Ledger, verify
 
-PIN = Partition("u.pin", 0)
 SCHEDULES = int(os.environ.get("SCHEDULES", "2000"))
 
 
@@ -125,80 +120,6 @@ class MemoryStore:
         chain = self.chains[partition]
         bodies = [chain[start][1] for start in sorted(chain)]
         return b"".join(bodies).split(b"\n")[:-1]
-
-
-@dataclass
-class Topic:
-    """One partition of a broker: offsets that are not in `records` are holes."""
-
-    records: dict[int, bytes | None]
-    high: int = 0
-    low: int = 0
-    name: str = "kafka:c:t"
-
-    def __post_init__(self) -> None:
-        self.high = max(self.high, self.low, max(self.records, default=-1) + 1)
-
-
-@dataclass
-class MemoryReader:
-    """Reads a topic as one lander does; it is the partition's log too.
-
-    With `stale`, the first batch behind a seek is one that was on its way before it.
-    """
-
-    topic: Topic
-    size: int = 1_000
-    stale: Callable[[], bool] = lambda: False
-    broken: Callable[[], bool] = lambda: False
-    position: int = 0
-    late: Batch | None = None
-    seeks: list[int] = field(default_factory=list)
-    reads: int = 0
-    idles: int = 0
-
-    def idle(self) -> None:
-        self.idles += 1
-
-    def start(
-        self, opened: Callable[[Partition, Log], Point], dropped: Callable[..., None]
-    ) -> None:
-        dropped(PIN)
-        self.position = opened(PIN, self).offset
-
-    def read(self, seconds: float) -> Iterator[Batch]:
-        assert seconds > 0
-        self.reads += 1
-        assert self.reads < 1_000, "the lander never comes to an end"
-        if self.late is not None:
-            late, self.late = self.late, None
-            yield late
-        elif self.broken():
-            self._next()  # what was fetched is lost on the way
-            yield Batch(PIN, broken=True)
-        else:
-            yield self._next()
-
-    def _next(self) -> Batch:
-        offsets = sorted(n for n in self.topic.records if n >= self.position)
-        taken = offsets[: self.size]
-        found = [Record(n, self.topic.records[n], b"k", n * 10) for n in taken]
-        self.position = taken[-1] + 1 if taken else self.topic.high
-        return Batch(PIN, found, caught_up=taken == offsets, end=self.topic.high)
-
-    def identity(self) -> str:
-        return self.topic.name
-
-    def bounds(self) -> Bounds:
-        return Bounds(self.topic.low, self.topic.high)
-
-    def seek(self, point: Point) -> None:
-        self.seeks.append(point.offset)
-        self.late = self._next() if self.stale() else None
-        self.position = point.offset
-
-    def landed(self, offset: int) -> None:
-        assert offset <= self.topic.high
 
 
 @dataclass

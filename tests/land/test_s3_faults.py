@@ -1,11 +1,13 @@
 """S3 that fails, answers late or not at all, and writers that are killed: MiniStack."""
 
 import os
+import resource
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from itertools import count
+from functools import cache
+from itertools import count, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,13 +17,16 @@ from botocore import exceptions as aws
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.httpsession import URLLib3Session
+from memory_topic import PIN, MemoryReader, Topic
 
 from ingestion.emitters import Emission, Flush
 from ingestion.errors import IngestError, StopError
+from ingestion.lander import Lander, Rules
 from ingestion.landing import Landing
 from ingestion.s3_calls import Patience, S3Calls, make_client
 from ingestion.s3_store import S3Store
 from ingestion.sources import JsonLinesFolder, Order
+from ingestion.stores import DirectoryStore
 from ingestion.verify import verify
 
 if TYPE_CHECKING:
@@ -265,3 +270,140 @@ def in_child(work: Callable[[], Any]) -> int:
         code = error.exit_code
     finally:
         os._exit(code)
+
+
+# --- landers -----------------------------------------------------------------------
+
+LANDED: Final = {n: b'{"n": %d}' % n for n in range(7)}
+STAGES: Final = {
+    "first link": (0, Topic(dict(LANDED))),
+    "later link": (2, Topic(dict(LANDED))),
+    "dead letter": (2, Topic({**LANDED, 3: b"\xff"})),
+}
+"""How many records are landed before the fault, and what the topic holds."""
+
+
+@cache
+def client_of(_: str) -> "S3Client":
+    """Return one client for each use: it takes longer to make than a test to run."""
+    return make_client()
+
+
+def lander(prefix: "Prefix", topic: Topic, use: str = "without faults") -> Lander:
+    """Return one that makes links of two records, and asks again at once."""
+    patience = Patience(30, sleep=lambda _: None)
+    store = S3Store(S3Calls(client_of(use), prefix.place, patience))
+    rules, flush = Rules(accept_dead_letters=True), Flush(max_records=2)
+    return Lander(Landing.open(store), MemoryReader(topic), rules, flush)
+
+
+def first(topic: Topic, count: int) -> Topic:
+    """Return what the topic was when it had so many records."""
+    return Topic({n: v for n, v in topic.records.items() if n < count})
+
+
+class Overtaken(Hook):
+    """Has another lander take the place of the first write; then the fault happens."""
+
+    def __init__(
+        self, fault: Fault, operation: str, overtake: Callable[[], None]
+    ) -> None:
+        super().__init__(fault, operation, range(2))
+        self._overtake: Callable[[], None] | None = overtake
+
+    def __call__(
+        self, event_name: str, request: AWSPreparedRequest, **more: object
+    ) -> Answer:
+        if event_name.endswith("PutObject") and self._overtake is not None:
+            overtake, self._overtake = self._overtake, None
+            overtake()
+        return super().__call__(event_name, request, **more)
+
+
+def land_under(prefix: "Prefix", fault: Fault, operation: str, stage: str) -> Overtaken:
+    """Land to the stage; then land all, under the fault and behind another lander."""
+    done, topic = STAGES[stage]
+    lander(prefix, first(topic, done)).run()
+
+    def overtake() -> None:
+        lander(prefix, first(topic, done + 2)).run()
+
+    hook = Overtaken(fault, operation, overtake)
+    faulty = lander(prefix, topic, "with faults")
+    events = client_of("with faults").meta.events
+    events.register("before-send.s3", hook)  # type: ignore[arg-type]
+    try:
+        faulty.run()
+    finally:
+        events.unregister("before-send.s3", hook)  # type: ignore[arg-type]
+    return hook
+
+
+def assert_each_record_once(prefix: "Prefix", stage: str) -> None:
+    """Compare the lines, the letter and the ledger with what the topic holds."""
+    topic = STAGES[stage][1]
+    landing = lander(prefix, topic).landing
+    (ledger,) = verify(landing)
+    assert ledger.problems == []
+    listing = landing.store.listing(PIN)
+    body = b"".join(prefix.body(name) for _, name in listing.objects)
+    dead = [n for n, value in topic.records.items() if value == b"\xff"]
+    lines = [value for n, value in topic.records.items() if n not in dead]
+    assert body.splitlines() == lines
+    assert listing.dead_letters == dead
+    for n in dead:
+        name = f"{PIN.dead_letters}/u.pin+0+{n:010d}.json"
+        assert orjson.loads(prefix.body(name))["value"] == "/w=="
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("operation", ["PutObject", "HeadObject", "ListObjectsV2"])
+@pytest.mark.parametrize("fault", PASSING)
+def test_a_lander_loses_and_doubles_nothing(
+    prefix: "Prefix", fault: str, operation: str, stage: str
+) -> None:
+    hook = land_under(prefix, PASSING[fault], operation, stage)
+    assert hook.happened == 2 or (hook.happened and fault in UNNOTICED)
+    assert_each_record_once(prefix, stage)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "operation", "stage"),
+    [
+        *product(["403"], ["PutObject", "HeadObject", "ListObjectsV2"], STAGES),
+        *product(["expired", "skewed", "no bucket"], ["PutObject"], STAGES),
+    ],
+)
+def test_a_lander_that_is_refused_stops_with_a_sentence_and_the_next_one_goes_on(
+    prefix: "Prefix", refusal: str, operation: str, stage: str
+) -> None:
+    fault, sentence = REFUSALS[refusal]
+    with pytest.raises(StopError, match=sentence):
+        land_under(prefix, fault, operation, stage)
+    lander(prefix, STAGES[stage][1]).run()
+    assert_each_record_once(prefix, stage)
+
+
+def land_in(root: Path, topic: Topic) -> None:
+    landing = Landing.open(DirectoryStore(root))
+    Lander(landing, MemoryReader(topic), flush=Flush(max_records=50)).run()
+
+
+def test_a_full_disk_stops_a_lander_and_the_next_one_goes_on(tmp_path: Path) -> None:
+    """A limit for files stands for the disk: a link is cut off in the middle."""
+    topic = Topic({n: b"%d" % n * (1 if n < 100 else 99) for n in range(300)})
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, 4_000))
+        land_in(tmp_path, topic)
+
+    assert in_child(limited) == StopError.exit_code
+    landing = Landing.read(DirectoryStore(tmp_path))
+    (ledger,) = verify(landing)
+    assert (ledger.problems, ledger.records) == ([], 100)
+    land_in(tmp_path, topic)
+    (ledger,) = verify(landing)
+    assert (ledger.problems, ledger.records) == ([], 300)
+    names = [name for _, name in landing.store.listing(PIN).objects]
+    body = b"".join((tmp_path / name).read_bytes() for name in names)
+    assert body.splitlines() == list(topic.records.values())
