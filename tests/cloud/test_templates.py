@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ def test_kafka_goes_through_the_private_link() -> None:
 def user_data() -> str:
     """Return the script as the machine gets it, each parameter by its name."""
     script = properties("kafka.yaml", "Client")["UserData"]["Fn::Base64"]["Fn::Sub"]
-    return re.sub(r"\$\{([A-Za-z:]+)\}", r"\1", script)
+    return re.sub(r"\$\{([A-Za-z0-9:]+)\}", r"\1", script)
 
 
 def written(path: str) -> dict[str, str]:
@@ -125,16 +126,71 @@ def written(path: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in found[1].splitlines())
 
 
-def test_the_set_up_is_a_script_that_bash_reads() -> None:
-    checked = subprocess.run(
-        ["/bin/bash", "-n"],
-        input=user_data(),
+JAR = b"a jar"
+STUB = """#!/bin/bash
+echo "$(basename "$0") $*" >> "$CALLS"
+case "$(basename "$0") $*" in
+    *"$FAILS"*) exit 7 ;;
+    curl*-o*) printf 'a jar' > "$3" ;;
+    aws*) echo b-1:9098,b-2:9098 ;;
+esac
+"""
+
+
+def set_up(folder: Path, fails: str, jar: bytes = JAR) -> list[str]:
+    """Run the script below a folder, its programs replaced; return what it called."""
+    script = user_data().replace("IamAuthSha256", sha256(jar).hexdigest())
+    script = re.sub(r"/(etc|opt)/", rf"{folder}/\1/", script)
+    for name in ("opt", "etc/yum.repos.d", "etc/kafka-rest", "etc/profile.d", "bin"):
+        (folder / name).mkdir(parents=True)
+    programs = "rpm dnf curl aws kafka-topics systemctl cfn-signal"
+    for program in programs.split():
+        (folder / "bin" / program).write_text(STUB, "utf-8")
+        (folder / "bin" / program).chmod(0o755)
+    calls = folder / "calls"
+    path = f"{folder / 'bin'}:/usr/bin:/bin"
+    subprocess.run(
+        ["/bin/bash"],
+        input=script,
+        env={"PATH": path, "CALLS": str(calls), "FAILS": fails},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (checked.returncode, checked.stderr) == (0, "")
-    assert user_data().startswith("#!/bin/bash\nset -euo pipefail\n")
+    return calls.read_text("utf-8").splitlines()
+
+
+def test_the_set_up_makes_topics_then_starts_the_proxy_then_tells_the_stack(
+    tmp_path: Path,
+) -> None:
+    called = set_up(tmp_path, fails="nothing")
+    topics = [line for line in called if line.startswith("kafka-topics")]
+    assert [re.findall(r"--topic (\S+)", line) for line in topics] == [
+        ["UserId.pin"],
+        ["UserId.geo"],
+        ["UserId.user"],
+    ]
+    assert all("b-1:9098,b-2:9098" in line for line in topics)
+    last = [line.split()[0] for line in called[-5:]]
+    assert last == ["kafka-topics", "systemctl", "systemctl", "curl", "cfn-signal"]
+    assert "--exit-code 0 " in called[-1]
+    settings = (tmp_path / "etc/kafka-rest/kafka-rest.properties").read_text("utf-8")
+    assert "bootstrap.servers=b-1:9098,b-2:9098\n" in settings
+
+
+@pytest.mark.parametrize(
+    "fails", ["dnf", "aws kafka", "UserId.geo", "curl -fsS --retry"]
+)
+def test_a_step_that_fails_fails_the_stack(tmp_path: Path, fails: str) -> None:
+    called = set_up(tmp_path, fails)
+    assert fails in called[-2]
+    assert "--exit-code 7 " in called[-1]
+
+
+def test_another_jar_than_the_one_that_was_named_is_refused(tmp_path: Path) -> None:
+    called = set_up(tmp_path, fails="nothing", jar=b"another")
+    assert called[-2].startswith("curl")
+    assert "--exit-code 1 " in called[-1]
 
 
 def test_an_offset_of_the_proxy_is_a_promise() -> None:
@@ -151,12 +207,6 @@ def test_client_and_proxy_sign_with_iam() -> None:
     assert {f"client.{name}": value for name, value in client.items()}.items() <= (
         proxy.items()
     )
-
-
-def test_the_three_topics_are_made_before_the_proxy_starts() -> None:
-    script = user_data()
-    assert "for topic in UserId.pin UserId.geo UserId.user; do" in script
-    assert script.index("kafka-topics") < script.index("systemctl enable")
 
 
 def test_the_machine_is_entered_by_session_manager_alone() -> None:
