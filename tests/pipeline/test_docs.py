@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+import chromium
 import click
 import pytest
+from processes import require
 
 from ingestion.cli import main
 
@@ -124,6 +126,28 @@ def test_the_docs_open_on_the_written_overview(built: "Pipeline") -> None:
 
     page = (built.folder / "target" / "static_index.html").read_text("utf-8")
     assert "People post pins." in page
+
+
+def test_the_docs_site_opens_offline_and_leads_to_the_page(built: "Pipeline") -> None:
+    require(chromium.missing())
+    built.dbt("docs", "generate", "--static")
+    site = built.folder / "target" / "static_index.html"
+
+    with chromium.chromium() as browser:
+        visit = chromium.Visit(browser, site)
+        visit.page.get_by_text("People post pins.").wait_for()
+        overview = visit.page.get_by_role("link", name="the page")
+        leads = [overview.evaluate("link => link.href")]
+        exposure = "#!/exposure/exposure.pinterest.users_joined_by_year"
+        visit.page.goto(site.as_uri() + exposure)
+        button = visit.page.get_by_text("View this exposure")
+        button.wait_for()
+        leads.append(button.evaluate("link => link.href"))
+
+    assert leads == [(built.folder / "data/dashboard.html").as_uri()] * 2
+    assert len(visit.requests) > 1
+    outside = [url for url in visit.requests if not url.startswith(("file:", "data:"))]
+    assert outside == []
 
 
 @pytest.mark.parametrize("command", RUN)
