@@ -136,7 +136,7 @@ def test_the_docs_site_opens_offline_and_leads_to_the_page(built: "Pipeline") ->
     with chromium.chromium() as browser:
         visit = chromium.Visit(browser, site)
         visit.page.get_by_text("People post pins.").wait_for()
-        overview = visit.page.get_by_role("link", name="the page")
+        overview = visit.page.get_by_role("link", name="the page", exact=True)
         leads = [overview.evaluate("link => link.href")]
         exposure = "#!/exposure/exposure.pinterest.users_joined_by_year"
         visit.page.goto(site.as_uri() + exposure)
