@@ -52,3 +52,11 @@ def test_the_benchmark_of_the_models_tells_its_ratios(tmp_path: Path) -> None:
     assert "200 events, 600 records" in told
     assert re.search(r"full refresh / bare DuckDB pass: -?\d+\.\d\d", told)
     assert re.search(r"\+1 % / full refresh: -?\d+\.\d%", told)
+
+
+def test_the_benchmark_of_flush_sizes_counts_files(tmp_path: Path) -> None:
+    options = ("--events", "60", "--records", "10", "--rounds", "1")
+    told = run("flush", *options, "--folder", str(tmp_path))
+    assert "60 events, 180 records" in told
+    rows = [re.findall(r"-?[\d.]+", line) for line in told.splitlines()]
+    assert [row[:2] for row in rows if len(row) == 4] == [["10", "18"]]
