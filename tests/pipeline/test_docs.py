@@ -51,6 +51,9 @@ NOT_RUN = {
     'python -c "import boto3': "deletes a bucket of an account",
     "make setup PYTHON": "sets up a client machine in an account",
     "ingest answers rpt_top_category_by_country": "needs what the lines above it build",
+    "ingest replay": "needs a broker: test_kafka_operations has one",
+    "ingest verify data/landing --against": "needs a broker, the same",
+    "make follow": "needs a broker: test_follow_kafka has one",
     "ingest doctor": "needs a proxy or an account: test_doctor looks at both",
 }
 
