@@ -50,6 +50,7 @@ class Run(NamedTuple):
     records: int
     seconds: float
     peak_mib: float
+    cpu_seconds: float
 
     @property
     def rate(self) -> float:
@@ -71,12 +72,12 @@ class Task(NamedTuple):
 
 def measured(task: Task, work: Callable[[Task], None]) -> Run:
     """Do the work; the peak is that of this process since it began."""
-    begin = time.perf_counter()
+    begin, cpu = time.perf_counter(), time.process_time()
     work(task)
-    seconds = time.perf_counter() - begin
+    seconds, spent = time.perf_counter() - begin, time.process_time() - cpu
     status = Path("/proc/self/status").read_text("ascii")
     peak = int(status.partition("VmHWM:")[2].split()[0])
-    return Run(task.records, seconds, peak / 1024)
+    return Run(task.records, seconds, peak / 1024, spent)
 
 
 def bare(task: Task) -> Run:
@@ -151,7 +152,8 @@ def quix(task: Task) -> Run:
         [QUIX, script, *words], check=True, capture_output=True, text=True
     )
     found = json.loads(said.stdout.splitlines()[-1])
-    return Run(records, found["seconds"], found["peak_kib"] / 1024)
+    peak = found["peak_kib"] / 1024
+    return Run(records, found["seconds"], peak, found["cpu_seconds"])
 
 
 # --- the bench ---------------------------------------------------------------------
@@ -222,11 +224,13 @@ def report(rounds: list[dict[str, Run]], baseline: dict[str, Run]) -> None:
     for name in rounds[0]:
         rates = sorted(each[name].rate for each in rounds)
         peak = max(each[name].peak_mib for each in rounds)
+        cpu = median(each[name].cpu_seconds / each[name].records for each in rounds)
         empty = baseline.get(name)
         beside = f", with an empty topic {empty.peak_mib:.0f}" if empty else ""
         write(
             f"{name:14} {median(rates):9,.0f} records/s ({rates[0]:,.0f} to "
-            f"{rates[-1]:,.0f}), peak {peak:.0f} MiB{beside}\n"
+            f"{rates[-1]:,.0f}), {cpu * 1e6:.1f} µs of CPU a record, "
+            f"peak {peak:.0f} MiB{beside}\n"
         )
     for place in ("folder", "S3"):
         write(f"of the bare loop, {place}: {_ratio(rounds, place, 'bare'):.0%}\n")
