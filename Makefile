@@ -85,8 +85,9 @@ docs: setup ## Write the models' documentation to target/static_index.html
 	@dbt --quiet docs generate --static
 	@echo "Open target/static_index.html"
 
-pictures: ## Draw the README's picture of a terminal, after make run
+pictures: .venv/dev.done ## Draw the README's pictures, of a terminal and the page, after make run
 	@python scripts/picture.py docs/pictures/answers.svg ingest answers rpt_median_followers_by_age_group
+	@python scripts/page_picture.py docs/pictures/page.png '$(DASHBOARD_PATH)'
 
 model: .venv/run.done ## Begin a new report: make model NAME=rpt_…
 	@python scripts/new_report.py '$(NAME)'

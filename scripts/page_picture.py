@@ -15,11 +15,11 @@ from playwright.sync_api import sync_playwright
 @click.argument("page", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 def main(out: Path, page: Path) -> None:
     """Draw the top of PAGE to OUT."""
-    browser_path = shutil.which("chromium")
-    if browser_path is None:
+    chromium = shutil.which("chromium")
+    if chromium is None:
         raise click.ClickException("This needs Chromium: apt-get install chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path)
+        browser = playwright.chromium.launch(executable_path=chromium)
         tab = browser.new_page(viewport={"width": 1000, "height": 1130})
         tab.goto(page.resolve().as_uri())
         tab.evaluate("window.drawn.then(() => null)")
