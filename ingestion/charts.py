@@ -109,8 +109,9 @@ def categories_by_year(years: Rows, tops: Rows) -> Panel:
     most = max(led.values())
     count = len({row["post_year"] for row in tops})
     if count > 1:
-        names = listed(sorted(name for name, wins in led.items() if wins == most))
-        finding += f"; {names} led in {most} of {count} years"
+        names = sorted(name for name, wins in led.items() if wins == most)
+        each = " each" if names[1:] else ""
+        finding += f"; {listed(names)}{each} led in {most} of {count} years"
     shown, note = _busiest(years, latest - MOST_YEARS)
     return Panel(
         finding=finding,
@@ -122,6 +123,10 @@ def categories_by_year(years: Rows, tops: Rows) -> Panel:
 
 def _leads(names: list[str]) -> str:
     return f"{listed(names)} {'tie' if names[1:] else 'leads'}"
+
+
+def _most_often(names: list[str]) -> str:
+    return f"{listed(names)} {'each lead' if names[1:] else 'leads'}"
 
 
 def _totals(rows: Rows) -> Counter[str]:
@@ -190,7 +195,7 @@ def categories_by_age_group(tops: Rows) -> Panel:
     named = [{**row, "group": f"{row['age_group']}: {row['category']}"} for row in tops]
     shown, note = _cut(named, MOST_ROWS, "leading categories")
     return Panel(
-        finding=f"{_leads(names)} in {most} of {groups} age groups",
+        finding=f"{_most_often(names)} in {most} of {groups} age groups",
         unit="Posts in the most popular category, by age group of their users",
         charts=bars(shown, "group", "category_count"),
         note=note,
@@ -214,8 +219,8 @@ def countries(categories: Rows, users: Rows) -> Panel:
     known = sorted({row["country"] for row in [*categories, *users]})
     count = len({row["country"] for row in categories})
     return Panel(
-        finding=f"{_leads(names)}: most popular in {most:,} of {count:,} countries",
-        unit="By country the posts came from; ties are all there",
+        finding=f"{_most_often(names)} in {most:,} of {count:,} countries",
+        unit="By country the posts came from; where many tie, two are named",
         rows=[
             {
                 "country": country,

@@ -93,8 +93,22 @@ def test_ties_of_the_latest_year_and_of_the_years_are_all_named() -> None:
     panel = charts.categories_by_year(tops, tops)
 
     assert panel.finding == (
-        "In 2019, quotes and travel tie with 5 posts; art, quotes and travel led in 1 "
-        "of 2 years"
+        "In 2019, quotes and travel tie with 5 posts; art, quotes and travel each led "
+        "in 1 of 2 years"
+    )
+
+
+def test_categories_that_lead_equally_often_do_not_tie() -> None:
+    def top(group: str, category: str) -> Row:
+        return {"age_group": group, "category": category, "category_count": 2}
+
+    two = [top("18-24", "art"), top("25-35", "travel")]
+
+    assert charts.categories_by_age_group(two).finding == (
+        "art and travel each lead in 1 of 2 age groups"
+    )
+    assert charts.categories_by_age_group(two[:1]).finding == (
+        "art leads in 1 of 1 age groups"
     )
 
 
