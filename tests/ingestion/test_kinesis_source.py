@@ -14,6 +14,7 @@ from ingestion.errors import RetryError, StopError
 from ingestion.kinesis_source import KinesisCalls, KinesisReader, Share
 from ingestion.lander import Lander, Rules
 from ingestion.landing import Chain, Landing, Link
+from ingestion.metrics import Metrics
 from ingestion.stores import DirectoryStore, Files, Partition
 from ingestion.verify import verify
 
@@ -165,6 +166,39 @@ def test_throttling_is_waited_out_but_not_for_ever(scene: Scene) -> None:
     with pytest.raises(RetryError, match="busy or failed"):
         scene.land()
     assert len(list(failures)) == 91
+
+
+def gauges(metrics: Metrics) -> dict[str, float]:
+    return {
+        sample.name.removeprefix("ingest_"): sample.value
+        for family in metrics.collect()
+        for sample in family.samples
+    }
+
+
+def test_who_watches_sees_the_age_of_what_waits_and_what_the_retention_leaves(
+    scene: Scene,
+) -> None:
+    running = scene.lander(follow=True)
+    metrics = Metrics(running.reader, running)  # type: ignore[arg-type]
+    scene.stream.put(0, b"1")
+    put = scene.clock.now()
+    running._start()  # noqa: SLF001 - a run, step by step
+    running.step()
+    scene.clock.time = put + 100
+    found = gauges(metrics)
+    assert found["lag_seconds"] == pytest.approx(100, abs=1)
+    headroom = found["retention_headroom_seconds"]
+    assert (
+        headroom + found["lag_seconds"]
+        == running.reader.stream(  # type: ignore[attr-defined]
+            scene.stream.name
+        ).retention
+    )
+    assert "lag_records" not in found
+    running._flush_all("seconds")  # noqa: SLF001
+    running.step()
+    assert gauges(metrics)["lag_seconds"] < 5
 
 
 # --- which shards ------------------------------------------------------------------

@@ -93,6 +93,7 @@ def test_records_reach_the_reports_while_landing_goes_on(
         wait_until(lambda: posts(answers) == 300)
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=120)
+    sys.stderr.write(said)  # pytest -s shows p50 and p95
     assert process.returncode == 0
     builds = [line for line in said.splitlines() if "records published" in line]
     assert len(builds) >= 2
