@@ -230,7 +230,8 @@ def explain_kafka(error: KafkaException, doing: str) -> RetryError | StopError:
         )
     if found.code() in _NEEDED:
         return StopError(
-            f"Cannot {doing}: {found.name()}. Grant {_NEEDED[found.code()]}."
+            f"Cannot {doing}: {found.str()} ({found.name()}). Grant "
+            f"{_NEEDED[found.code()]}."
         )
     return StopError(f"Cannot {doing}: {found.str()} ({found.name()}).")
 
