@@ -5,18 +5,21 @@ and PutRecord, and for the gateway the "Amazon API Gateway Developer Guide", tut
 "Create a REST API as an Amazon Kinesis proxy".
 """
 
+import functools
 import re
 import time
 from binascii import b2a_base64
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import quote
 
 import orjson
 from botocore import exceptions as aws
+from botocore.config import Config
 from botocore.parsers import ResponseParserError
+from botocore.session import Session
 
 from ingestion.authentication import Authentication
 from ingestion.delivery import (
@@ -114,9 +117,6 @@ def make_client(
 
     Of the endpoint the usual variables decide, such as AWS_ENDPOINT_URL_KINESIS.
     """
-    import boto3  # noqa: PLC0415 - takes half a second
-    from botocore.config import Config  # noqa: PLC0415
-
     config = Config(
         connect_timeout=CONNECT_SECONDS,
         read_timeout=read_seconds,
@@ -124,9 +124,18 @@ def make_client(
         parameter_validation=False,
     )
     try:
-        return boto3.Session().client("kinesis", region_name=region, config=config)
+        session = Session()
+        session.register_component("data_loader", _models())
+        client = session.create_client("kinesis", region_name=region, config=config)
+        return cast("KinesisClient", client)
     except (aws.BotoCoreError, ValueError) as error:
         raise StopError(_client_says(error)) from error
+
+
+@functools.cache
+def _models() -> object:
+    """Read the descriptions of the API once, not for every client."""
+    return Session().get_component("data_loader")
 
 
 def _client_says(error: Exception) -> str:
