@@ -237,8 +237,10 @@ def pipeline(tmp_path: Path, core: CoreStack) -> Pipeline:
 
 
 def test_an_event_of_the_emitters_role_is_in_a_report(
-    core: CoreStack, pipeline: Pipeline
+    server: MiniStack, pipeline: Pipeline
 ) -> None:
+    core = CoreStack(server, UserId="walk")
+    pipeline.env["LANDING"] = core.outputs["Landing"]
     event = {
         "pin": {"index": 7528, "category": "travel", "title": "Reykjavík"},
         "geo": {"ind": 7528, "timestamp": "2021-05-01 10:00:00", "country": "Iceland"},
@@ -249,7 +251,7 @@ def test_an_event_of_the_emitters_role_is_in_a_report(
     for name, record in event.items():
         (source / f"{name}.jsonl").write_text(json.dumps(record) + "\n", "utf-8")
     landing = core.outputs["Landing"]
-    user = ("--user-id", USER_ID)
+    user = ("--user-id", "walk")
 
     pipeline.env |= core.role("Emitter")
     state = ("--state", str(pipeline.folder / "state"))
