@@ -17,7 +17,7 @@ from spark_cluster import Cluster
 POSTS = "+fct_posts"
 PINS = "+int_newest_pins"
 FILES = "path:models/base"
-START_SECONDS = 120
+START_SECONDS = 600
 
 
 @pytest.fixture(scope="module")
