@@ -162,7 +162,8 @@ class ForgetfulS3:
         return {}
 
     def get_object(self, **asked: str) -> object:
-        return {"Body": BytesIO(self.objects[asked["Key"]])}
+        body = BytesIO(self.objects[asked["Key"]])
+        return {"Body": body, "ETag": "1", "Metadata": {}}
 
     def list_objects_v2(self, **_: str) -> object:
         return {"IsTruncated": False}
