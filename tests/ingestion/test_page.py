@@ -172,7 +172,7 @@ def test_the_record_type_that_waits_longest_tells_how_fresh_all_is(
     users = TOPIC | {"record_type": "user", "landed_at": NOW + timedelta(hours=2)}
     dead = TOPIC | {"record_type": None, "landed_at": NOW - timedelta(days=9)}
 
-    found = freshness([old, pins, users, dead], TARGET, NOW)
+    found = freshness([pins, old, users, dead], TARGET, NOW)
 
     assert found is not None
     assert found.state == state
