@@ -37,6 +37,7 @@ _SETTINGS: Final = {
     "enable.auto.commit": False,
     "queued.min.messages": 20_000,
     "queued.max.messages.kbytes": 8_192,
+    "fetch.queue.backoff.ms": 10,  # not a second, when that was full
     "log_level": 0,
 }
 _STOPS: Final = {
