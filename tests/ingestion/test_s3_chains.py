@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import closing
+from hashlib import md5
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -87,7 +88,8 @@ class FakeS3:
         if key not in self._objects:
             raise refusal(404, code)
         body, metadata = self._objects[key]
-        return {"Metadata": metadata, "Body": BytesIO(body)}
+        etag = f'"{md5(body, usedforsecurity=False).hexdigest()}"'
+        return {"Metadata": metadata, "Body": BytesIO(body), "ETag": etag}
 
     def head_object(self, **request: Any) -> dict[str, Any]:  # noqa: ANN401
         return self._call(request["Key"], lambda: self._object(request["Key"], "404"))
