@@ -1,6 +1,7 @@
 """The schedule on each Airflow that Amazon MWAA offers: from landing to page."""
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -179,6 +180,22 @@ def test_both_dags_are_read_without_error_or_warning(scheduler: Airflow) -> None
     models = found["dags"]["pinterest_models"]
     assert models["max_active_tasks"] == 1
     assert any("rpt_users_joined_by_year" in name for name in models["tasks"])
+
+
+def test_an_old_landing_is_a_warning(
+    scheduler: Airflow, alerts: tuple[str, list[dict[str, str]]]
+) -> None:
+    folder = Path(scheduler.environment["AIRFLOW_HOME"])
+    for path in (folder / "landing" / "topics").rglob("*.json*"):
+        os.utime(path, (0, 0))
+    alerts[1].clear()
+    done = scheduler.call(
+        "airflow", "tasks", "test", "pinterest", "freshness", "2026-01-01"
+    )
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+    (told,) = alerts[1]
+    assert told["severity"] == "warning"
+    assert "nothing was landed for long in source.pinterest.landing." in told["text"]
 
 
 def test_a_model_that_fails_fails_the_run_with_its_name(

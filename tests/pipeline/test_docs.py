@@ -274,6 +274,14 @@ def test_every_link_of_a_page_resolves() -> None:
     assert broken == []
 
 
+def test_each_symptom_of_operating_is_produced_by_a_test() -> None:
+    page = (ROOT / "docs/operating.md").read_text("utf-8")
+    named = re.findall(r"\| `(test_\w+)` \|$", page, re.MULTILINE)
+    suites = "".join(path.read_text("utf-8") for path in ROOT.glob("tests/*/test_*.py"))
+    assert len(named) >= 12
+    assert [name for name in named if f"def {name}(" not in suites] == []
+
+
 def test_every_page_is_in_the_index() -> None:
     index = (ROOT / "docs/README.md").read_text("utf-8")
     pages = {page.name for page in DOCS if page.parent == ROOT / "docs"}
