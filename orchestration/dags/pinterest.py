@@ -9,6 +9,7 @@ it up; everything that differs from place to place is an environment variable:
 - PINTEREST_LAND, what `ingest` lands, as one would type it: `land kinesis --region …`;
   nothing if not given, for landings that somebody else fills
 - PINTEREST_SCHEDULE, cron or a preset; `@hourly` if not given
+- PINTEREST_RETRIES, how often what failed is tried again; 2 if not given
 
 Secrets are in Airflow's connections `pinterest_kafka`, `pinterest_databricks` and
 `pinterest_alerts`, each of which may be missing.
@@ -49,6 +50,7 @@ HOME = Path(os.environ.get("PINTEREST_HOME", Path(__file__).resolve().parents[2]
 PROGRAMS = Path(os.environ.get("PINTEREST_VENV", HOME / ".venv")) / "bin"
 LAND = os.environ.get("PINTEREST_LAND", "")
 SCHEDULE = os.environ.get("PINTEREST_SCHEDULE", "@hourly")
+RETRIES = int(os.environ.get("PINTEREST_RETRIES", "2"))
 HEALTH = ("rpt_pipeline_health", "rpt_event_health")
 STOP_SECONDS = 30  # a lander writes what waits within 25
 SET_ASIDE = 3  # exit code of `ingest`: done, but some records cannot be lines
@@ -283,7 +285,7 @@ def health() -> dict[str, Any]:
     doc_md=__doc__,
     tags=["pinterest"],
     default_args={
-        "retries": 2,
+        "retries": RETRIES,
         "retry_delay": timedelta(minutes=1),
         "retry_exponential_backoff": True,
         "max_retry_delay": timedelta(minutes=15),

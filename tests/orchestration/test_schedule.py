@@ -218,6 +218,7 @@ def test_a_model_that_fails_fails_the_run_with_its_name(
         PINTEREST_HOME=str(tmp_path),
         PINTEREST_VENV=str(PROJECT / ".venv"),
         PINTEREST_LAND="",
+        PINTEREST_RETRIES="0",  # their pauses are minutes
     )
     said = done.stdout + done.stderr
     assert done.returncode != 0, said[-8000:]
