@@ -33,14 +33,10 @@ value_counts as (
     {%- endfor %}
 ),
 
-ranked_values as (
+judged_values as (
     select
         *,
-        {{ is_unreadable('column_name', 'known_value') }} as is_unreadable,
-        row_number() over (
-            partition by record_type, column_name
-            order by known_value is null, value_count desc, known_value asc
-        ) as commonness
+        {{ is_unreadable('column_name', 'known_value') }} as is_unreadable
     from value_counts
 ),
 
@@ -55,24 +51,42 @@ column_values as (
         cast(
             coalesce(sum(value_count) filter (where is_unreadable), 0) as bigint
         ) as unreadable_count,
-        max(known_value) filter (where commonness = 1) as most_common_value,
-        max(value_count) filter (where commonness = 1 and known_value is not null)
-            as most_common_count
-    from ranked_values
+        max(value_count) filter (where known_value is not null) as most_common_count
+    from judged_values
     group by record_type, column_name
+),
+
+most_common_values as (
+    select
+        value_counts.record_type,
+        value_counts.column_name,
+        min(value_counts.known_value) as most_common_value
+    from value_counts
+    inner join column_values
+        on
+            value_counts.record_type = column_values.record_type
+            and value_counts.column_name = column_values.column_name
+            and value_counts.value_count = column_values.most_common_count
+    group by value_counts.record_type, value_counts.column_name
 ),
 
 missing_shares as (
     select
-        record_type,
-        column_name,
-        record_count,
-        missing_count,
-        cast(missing_count as double) / record_count as missing_share,
-        unreadable_count,
-        most_common_value,
-        cast(most_common_count as double) / record_count as most_common_share
+        column_values.record_type,
+        column_values.column_name,
+        column_values.record_count,
+        column_values.missing_count,
+        cast(column_values.missing_count as double) / column_values.record_count
+            as missing_share,
+        column_values.unreadable_count,
+        most_common_values.most_common_value,
+        cast(column_values.most_common_count as double) / column_values.record_count
+            as most_common_share
     from column_values
+    left join most_common_values
+        on
+            column_values.record_type = most_common_values.record_type
+            and column_values.column_name = most_common_values.column_name
 )
 
 select * from missing_shares
