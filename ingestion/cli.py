@@ -18,6 +18,7 @@ from ingestion.cli_shared import (
     EXIT_CODES,
     Commands,
     S3Options,
+    kafka_config_option,
     s3_options,
     store_at,
     table,
@@ -94,11 +95,7 @@ _VERIFY_SECONDS = 120.0
     help="and compare everything that it still has, record by record.",
 )
 @click.option("--bootstrap", help="Of --against kafka, such as localhost:9092.")
-@click.option(
-    "--kafka-config",
-    type=click.Path(path_type=Path),
-    help="A file with settings of librdkafka, name=value a line, such as for SASL.",
-)
+@kafka_config_option
 @click.option("--region", help="Of --against kinesis.")
 @click.option(
     "--accept-expired",

@@ -2,6 +2,7 @@
 # ruff: noqa: PLC0415 - `ingest --help` and shell completion stay fast
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +11,7 @@ from ingestion.cli_deliver import gateway_options
 from ingestion.cli_shared import (
     EXIT_CODES,
     S3Options,
+    kafka_config_option,
     opened_source,
     s3_options,
     store_at,
@@ -32,8 +34,11 @@ _S3_SECONDS = 20.0
 @click.option("--kinesis", is_flag=True, help="Kinesis itself.")
 @click.option("--kinesis-gateway", metavar="URL", help="Of a gateway before Kinesis.")
 @gateway_options
+@click.option("--bootstrap", help="Brokers, such as localhost:9092.")
+@kafka_config_option
 @click.option("--landing", help="A folder, or s3://bucket/prefix.")
 @s3_options
+@click.option("--dbt-target", help="Of profiles.yml, such as duckdb.")
 @click.option("--json", is_flag=True, help="Write JSON lines, for machines.")
 def doctor(  # noqa: PLR0917 - click passes options by name
     user_id: str,
@@ -44,19 +49,25 @@ def doctor(  # noqa: PLR0917 - click passes options by name
     auth: str,
     region: str | None,
     gateway: bool,
+    bootstrap: str | None,
+    kafka_config: Path | None,
     landing: str | None,
     s3: S3Options,
+    dbt_target: str | None,
     json: bool,
 ) -> None:
     """Look at what a run would need, and say what to correct.
 
-    Nothing is changed anywhere. The exit code is 1 where something is wrong.
+    Nothing is changed; DuckDB alone makes its file where there is none. The exit code
+    is 1 where something is wrong.
 
     \b
     Examples:
       ingest doctor --user-id 12a740a19697 --kafka-rest http://127.0.0.1:8082
       ingest doctor --user-id 12a740a19697 --source sql --kinesis --region eu-west-1
       ingest doctor --user-id 12a740a19697 --landing s3://BUCKET/raw
+      ingest doctor --user-id 12a740a19697 --bootstrap localhost:9092 \\
+          --dbt-target duckdb
     """  # noqa: D301
     found: list[Finding] = []
     with told(json=json):
@@ -68,12 +79,16 @@ def doctor(  # noqa: PLR0917 - click passes options by name
             found += _kinesis(user_id, region)
         if kinesis_gateway is not None:
             found += _gateway(kinesis_gateway, user_id, auth, region)
+        if bootstrap is not None:
+            found += _brokers(bootstrap, kafka_config, user_id)
         if landing is not None:
             found += _landing(landing, s3)
+        if dbt_target is not None:
+            found += _dbt(dbt_target)
         if not found:
             raise StopError(
                 "There is nothing to look at: say --source, --kafka-rest, --kinesis, "
-                "--kinesis-gateway or --landing."
+                "--kinesis-gateway, --bootstrap, --landing or --dbt-target."
             )
     _tell(found, json=json)
 
@@ -98,6 +113,24 @@ def _landing(landing: str, s3: S3Options) -> "Iterator[Finding]":
         yield Finding("landing", False, str(error))
         return
     yield from look_at_landing(store)
+
+
+def _brokers(bootstrap: str, config: Path | None, user_id: str) -> "Iterator[Finding]":
+    from ingestion.doctor import Finding, look_at_brokers
+    from ingestion.topics import kafka_admin
+
+    try:
+        admin = kafka_admin(bootstrap, config)
+    except StopError as error:
+        yield Finding("brokers", False, str(error))
+        return
+    yield from look_at_brokers(admin, user_id)
+
+
+def _dbt(target: str) -> "Iterator[Finding]":
+    from ingestion.doctor import look_at_dbt
+
+    yield look_at_dbt(target)
 
 
 def _kafka_rest(

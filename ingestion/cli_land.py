@@ -16,6 +16,7 @@ from ingestion.cli_shared import (
     SET_ASIDE_EXIT_CODE,
     Interrupts,
     LandAsked,
+    kafka_config_option,
     land_options,
     store_at,
     told,
@@ -47,11 +48,7 @@ def land() -> None:
 
 @land.command("kafka", epilog=EXIT_CODES)
 @click.option("--bootstrap", required=True, help="Brokers, such as localhost:9092.")
-@click.option(
-    "--kafka-config",
-    type=click.Path(path_type=Path),
-    help="A file with settings of librdkafka, name=value a line, such as for SASL.",
-)
+@kafka_config_option
 @click.option("--user-id", help="Land <user-id>.pin, <user-id>.geo and <user-id>.user,")
 @click.option("--topics", help="or these, separated by commas.")
 @land_options

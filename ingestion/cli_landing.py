@@ -12,6 +12,7 @@ from ingestion.cli_shared import (
     EXIT_CODES,
     Interrupts,
     S3Options,
+    kafka_config_option,
     s3_options,
     store_at,
     table,
@@ -78,11 +79,7 @@ def _row(letter: "DeadLetter") -> dict[str, Any]:
 @click.command(epilog=EXIT_CODES)
 @_letter_options
 @click.option("--bootstrap", help="Brokers that they came from; Kinesis if not given.")
-@click.option(
-    "--kafka-config",
-    type=click.Path(path_type=Path),
-    help="A file with settings of librdkafka, name=value a line, such as for SASL.",
-)
+@kafka_config_option
 @click.option("--region", help="Of Kinesis; $AWS_DEFAULT_REGION if not given.")
 @click.option(
     "--max-record-bytes",

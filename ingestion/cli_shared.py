@@ -137,6 +137,13 @@ class S3Options:
     kms_key: str | None = None
 
 
+kafka_config_option = click.option(
+    "--kafka-config",
+    type=click.Path(path_type=Path),
+    help="A file with settings of librdkafka, name=value a line, such as for SASL.",
+)
+
+
 def s3_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options of a landing in S3, passed on as `s3`."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ingestion.cli_shared import EXIT_CODES, table, told
+from ingestion.cli_shared import EXIT_CODES, kafka_config_option, table, told
 
 if TYPE_CHECKING:
     from ingestion.topics import Made
@@ -36,11 +36,7 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
 @topics.command("create", epilog=EXIT_CODES)
 @_shared
 @click.option("--bootstrap", required=True, help="Brokers, such as localhost:9092.")
-@click.option(
-    "--kafka-config",
-    type=click.Path(path_type=Path),
-    help="A file with settings of librdkafka, name=value a line, such as for SASL.",
-)
+@kafka_config_option
 @click.option("--partitions", type=click.IntRange(min=1), default=3, show_default=True)
 @click.option("--replication", type=click.IntRange(min=1), default=3, show_default=True)
 @click.option(

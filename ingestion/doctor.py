@@ -1,7 +1,7 @@
 """Look at everything that a run would need, and say what is to be corrected."""
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ingestion.delivery import Again, Stop
 from ingestion.dispatch import Destination
@@ -11,10 +11,13 @@ from ingestion.records import KEY_FIELDS
 from ingestion.sources import Source
 
 if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient
     from types_boto3_kinesis import KinesisClient
 
     from ingestion.s3_store import S3Store
     from ingestion.stores import Store
+
+_BROKER_SECONDS: Final = 10.0
 
 
 class Finding(NamedTuple):
@@ -60,6 +63,37 @@ def _topic(destination: Destination, user_id: str, record_type: str) -> str:
     if again is not None:
         raise RetryError(f"{topic}: {again.reason}. It may pass; if not, correct that.")
     return f"{topic} is there"
+
+
+def look_at_brokers(admin: "AdminClient", user_id: str) -> Iterator[Finding]:
+    """Ask brokers for each topic as a lander does before it reads."""
+    from ingestion.kafka_rest import topic_name  # noqa: PLC0415 - most do not ask
+    from ingestion.kafka_source import topic_identity  # noqa: PLC0415 - the same
+
+    for record_type in KEY_FIELDS:
+        topic = topic_name(user_id, record_type)
+        finding = look(
+            f"brokers, {record_type}",
+            lambda t=topic: topic_identity(admin, t, _BROKER_SECONDS),  # type: ignore[misc]
+        )
+        yield finding._replace(says=f"{topic} is there") if finding.ok else finding
+
+
+def look_at_dbt(target: str) -> Finding:
+    """Connect to a target of `profiles.yml` as dbt does, in the project's folder."""
+    from dbt.cli.main import dbtRunner  # noqa: PLC0415 - takes a second
+
+    def connect() -> str:
+        options = ["--log-level", "none", "--log-level-file", "none"]
+        done = dbtRunner().invoke([*options, "debug", "--target", target])
+        if not (done.success and done.result):
+            raise StopError(
+                f"dbt cannot use the target {target}: `dbt debug --target {target}` "
+                "says why."
+            )
+        return f"dbt connects to {target}"
+
+    return look("dbt", connect)
 
 
 def look_at_landing(store: "Store") -> Iterator[Finding]:

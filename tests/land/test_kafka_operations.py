@@ -256,3 +256,16 @@ def test_a_landing_is_watched_while_it_goes_on(broker: Broker, tmp_path: Path) -
     finally:
         code = following.stop()
     assert code == 0
+
+
+def test_the_doctor_asks_brokers_for_topics(broker: Broker) -> None:
+    broker.create_topics("asked.pin")
+    options = ("--user-id", "asked", "--bootstrap", broker.bootstrap, "--json")
+    told = ingest("doctor", *options)
+    found = {
+        line["checked"]: line for line in map(json.loads, told.stdout.splitlines())
+    }
+    assert told.exit_code == 1
+    assert found["brokers, pin"]["says"] == "asked.pin is there"
+    assert not found["brokers, geo"]["ok"]
+    assert "Cannot look at the topic asked.geo" in found["brokers, geo"]["says"]

@@ -82,3 +82,16 @@ def test_an_empty_landing_gives_a_page_that_says_so(pipeline: "Pipeline") -> Non
     page = pipeline.page.read_text("utf-8")
     assert "Nothing has landed yet" in page
     assert "<article" not in page
+
+
+def test_the_doctor_connects_as_dbt_does(built: "Pipeline") -> None:
+    asked = ("ingest", "doctor", "--user-id", "u", "--dbt-target")
+
+    well = built.call(*asked, "duckdb")
+    unknown = built.call(*asked, "elsewhere")
+
+    assert well.returncode == 0, well.stdout + well.stderr
+    assert "dbt connects to duckdb" in well.stdout
+    assert unknown.returncode == 1
+    assert "dbt cannot use the target elsewhere" in unknown.stdout
+    assert "Traceback" not in unknown.stderr
