@@ -2,6 +2,8 @@
 
 import json
 import os
+import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -142,6 +144,17 @@ def test_under_faults_and_resharding_nothing_is_lost_and_the_last_value_is_last(
     assert any(of == 500 for _, of in faulty.failed)
     assert faulty.renewals > 0
     assert reshard.times > 1
+
+
+def test_the_emulator_outlives_a_client_that_dies_in_a_request(
+    server: Kinesalite,
+) -> None:
+    port = int(server.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf")
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    time.sleep(0.2)  # the server hears of the reset
+    assert server.client().list_streams()["StreamNames"] == []
 
 
 def test_a_server_that_is_killed_twice_loses_nothing_that_it_acknowledged(
