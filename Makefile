@@ -194,6 +194,7 @@ bench: .venv/bench.done profiles.yml .servers/kafka.done .servers/kinesalite.don
 	python benchmarks/kafka_rest.py
 	python benchmarks/landing.py
 	python benchmarks/flush.py
+	python benchmarks/follow.py
 	python benchmarks/engines.py
 
 soak: .venv/dev.done .servers/kafka.done ## Long random campaigns of emitting and landing: half an hour
