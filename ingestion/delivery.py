@@ -216,6 +216,14 @@ class Batches:
         return held or next(self._messages, None)
 
 
+class _Suspect(NamedTuple):
+    """A record that failed alone, and what it is if the fault is not its own."""
+
+    message: Message
+    reason: str
+    kind: type[StopError | RetryError]
+
+
 class Courier:
     """Delivers the messages of one topic in order, a batch at a time.
 
@@ -227,9 +235,11 @@ class Courier:
 
     A record that fails unclearly is sent alone three times, a request that is refused
     is bisected; what fails alone becomes a *suspect*. Suspects are set aside when a
-    later record is acknowledged, or at the end of the source. Ten unclear or a hundred
-    refused ones with no acknowledgement between are a system that is ill, not records:
-    the run stops, the position stays before the first, and none is set aside.
+    later record is acknowledged, or at the end of the source if any was in this run.
+    Ten unclear or a hundred refused ones with no acknowledgement between are a system
+    that is ill, not records: the run stops, the position stays before the first, and
+    none is set aside. An unclear one counts only if nothing of the request in which it
+    failed first was acknowledged: otherwise the system was well.
     """
 
     def __init__(
@@ -255,8 +265,9 @@ class Courier:
         self._stopping = stopping
         self._width = transport.limits.records
         self._open: set[int] = set()
-        self._suspects: list[tuple[Message, str]] = []
+        self._suspects: list[_Suspect] = []
         self._alone: dict[int, int] = {}
+        self._beside_good: set[int] = set()
         self._failures = self._ambiguous = self._good = 0
         self._failing_since: float | None = None
         self._due_at = 0.0
@@ -300,6 +311,7 @@ class Courier:
         self._open.update(message.position for message in batch.messages)
         self._next = batch.end
         if not batch.messages:
+            self._require_witness()
             self._confirm_suspects()
             return False
         self._spend(len(batch.messages))
@@ -347,6 +359,8 @@ class Courier:
         self._adapt(outcomes)
         groups = [again] if again else []
         groups += self._bisected(refused, group)
+        if any(isinstance(outcome, Acknowledged) for outcome in outcomes):
+            self._beside_good.update(message.position for message, _ in unclear)
         groups += self._isolated(unclear, group)
         _require_no_stop(outcomes)
         self._after(outcomes)
@@ -364,6 +378,7 @@ class Courier:
             if isinstance(outcome, Acknowledged):
                 acknowledged += 1
                 self._open.discard(message.position)
+                self._beside_good.discard(message.position)
             elif isinstance(outcome, Again):
                 again.append(message)
             elif isinstance(outcome, Refused):
@@ -381,8 +396,9 @@ class Courier:
     ) -> list[list[Message]]:
         if len(group) == 1:
             for message, reason in refused:
-                self._suspect(message, f"refused: {reason}")
-                self._require_few(_REFUSED_IN_A_ROW, reason, StopError)
+                suspect = _Suspect(message, f"refused: {reason}", StopError)
+                self._suspects.append(suspect)
+                self._require_few(_REFUSED_IN_A_ROW)
             return []
         messages = [message for message, _ in refused]
         middle = (len(messages) + 1) // 2
@@ -400,29 +416,42 @@ class Courier:
             if tries < _TRIES_ALONE:
                 groups.append([message])
             else:
-                self._suspect(message, f"unclear: {reason}")
-                self._require_few(_UNCLEAR_IN_A_ROW, reason, RetryError)
+                suspect = _Suspect(message, f"unclear: {reason}", RetryError)
+                self._suspects.append(suspect)
+                self._require_few(_UNCLEAR_IN_A_ROW)
+                if message.position in self._beside_good:
+                    self._progressed()
         return groups
 
     # --- what cannot be delivered --------------------------------------------------
 
-    def _suspect(self, message: Message, reason: str) -> None:
-        self._suspects.append((message, reason))
-
-    def _require_few(
-        self, count: int, reason: str, kind: type[StopError | RetryError]
-    ) -> None:
+    def _require_few(self, most: int) -> None:
         """Raise where so many failed that it cannot be for what is in them."""
-        if len(self._suspects) >= count:
-            raise kind(
-                f"{self.topic}: {len(self._suspects)} records one after another failed "
-                f"alone ({reason}) and none between succeeded, so the fault is hardly "
-                f"theirs: {self._standing()} See why the other side cannot store them, "
-                "then run the same command again."
+        positions = {suspect.message.position for suspect in self._suspects}
+        count = len(positions - self._beside_good)
+        if count >= most:
+            raise self._ill(f"{count} records failed alone and none between succeeded")
+
+    def _require_witness(self) -> None:
+        """Raise where nothing in this run shows that the system stores anything."""
+        if self._suspects and not self.tally.acknowledged:
+            count = len(self._suspects)
+            raise self._ill(
+                f"{count} records failed alone, all that this run had to send",
+                " If it can, it is the records: correct them, or say --restart to have "
+                "them set aside.",
             )
 
+    def _ill(self, what: str, otherwise: str = "") -> StopError | RetryError:
+        _, reason, kind = self._suspects[-1]
+        return kind(
+            f"{self.topic}: {what} ({reason}), so the fault is hardly theirs: "
+            f"{self._standing()} See why the other side cannot store them, then run "
+            f"the same command again.{otherwise}"
+        )
+
     def _confirm_suspects(self) -> None:
-        for message, reason in self._suspects:
+        for message, reason, _ in self._suspects:
             self._set_aside(message, reason)
         self._suspects.clear()
         self._alone.clear()
@@ -430,18 +459,24 @@ class Courier:
     def _set_aside(self, message: Message, reason: str) -> None:
         self._settled.set_aside(message, reason)
         self._open.discard(message.position)
+        self._beside_good.discard(message.position)
         self.tally.set_aside += 1
 
     # --- how fast ------------------------------------------------------------------
 
     def _adapt(self, outcomes: Sequence[Outcome]) -> None:
-        """Halve after two ambiguous answers in a row, double after ten good ones."""
+        """Halve after two ambiguous answers in a row, double after ten good ones.
+
+        What is halved is what was sent: bytes may have cut it below the width.
+        """
         ambiguous = any(isinstance(o, Again) and o.ambiguous for o in outcomes)
         good = all(isinstance(outcome, Acknowledged) for outcome in outcomes)
         self._ambiguous = self._ambiguous + 1 if ambiguous else 0
         self._good = self._good + 1 if good else 0
         if self._ambiguous == _AMBIGUOUS_TO_HALVE:
-            self._width, self._ambiguous = max(self._width // 2, 1), 0
+            self._ambiguous = 0
+            if len(outcomes) > 1:
+                self._width = min(self._width, len(outcomes)) // 2
         if self._good == _GOOD_TO_DOUBLE:
             self._width = min(self._width * 2, self._transport.limits.records)
             self._good = 0

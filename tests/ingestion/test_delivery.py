@@ -187,7 +187,9 @@ def test_an_unclear_record_goes_alone_three_times_and_is_then_set_aside() -> Non
 
 def test_ten_unclear_records_in_a_row_stop_and_none_is_set_aside() -> None:
     bench = Bench(*[always(Unclear("broker down"))] * 100)
-    with pytest.raises(RetryError, match=r"10 records one .*broker down.*before row 0"):
+    with pytest.raises(
+        RetryError, match=r"10 records failed .*broker down.*before row 0"
+    ):
         bench.deliver(*messages(40), patience=Patience(give_up_after=10_000))
     assert bench.settled.aside == []
     assert bench.settled.positions[-1] == 0
@@ -195,16 +197,50 @@ def test_ten_unclear_records_in_a_row_stop_and_none_is_set_aside() -> None:
 
 def test_a_hundred_refused_records_in_a_row_stop_and_none_is_set_aside() -> None:
     bench = Bench(*[always(Refused("HTTP 400"))] * 1000)
-    with pytest.raises(StopError, match=r"100 records one after another.*HTTP 400"):
+    with pytest.raises(StopError, match=r"100 records failed alone.*HTTP 400"):
         bench.deliver(*messages(150))
     assert bench.settled.aside == []
     assert bench.settled.positions[-1] == 0
 
 
-def test_suspects_at_the_end_of_the_source_are_set_aside() -> None:
-    bench = Bench(*[always(Refused("413"))] * 3)
-    bench.deliver(*messages(2))
-    assert bench.settled.aside == [(0, "refused: 413"), (1, "refused: 413")]
+def test_suspects_at_the_end_of_the_source_are_set_aside_if_any_was_stored() -> None:
+    bench = Bench(stored, *[always(Refused("413"))] * 3)
+    bench.deliver(*messages(6))
+    assert bench.settled.aside == [(4, "refused: 413"), (5, "refused: 413")]
+    assert bench.settled.positions[-1] == 6
+
+
+@pytest.mark.parametrize(
+    ("outcome", "kind"), [(Refused("HTTP 400"), StopError), (Unclear("1"), RetryError)]
+)
+def test_a_run_in_which_nothing_is_stored_sets_nothing_aside(
+    outcome: Outcome, kind: type[Exception]
+) -> None:
+    bench = Bench(*[always(outcome)] * 100)
+    with pytest.raises(kind, match="all that this run had to send"):
+        bench.deliver(*messages(9))
+    assert bench.settled.aside == []
+    assert bench.settled.positions[-1] == 0
+
+
+def test_bad_records_in_a_request_with_good_ones_do_not_stop_the_run() -> None:
+    """As many as there may be: what was stored beside them shows who is at fault."""
+    bad = set(range(0, 500, 25))
+    unclear = only(bad, Unclear("too large"))
+    bench = Bench(*[unclear] * 100, limits=Limits(500, 10_000))
+    courier = bench.deliver(*messages(501))
+    assert {position for position, _ in bench.settled.aside} == bad
+    assert courier.tally.acknowledged == 501 - len(bad)
+    assert len(bench.transport.sent) == 1 + 3 * len(bad) + 1
+    assert bench.pace.time < 600
+
+
+def test_ten_that_fail_after_a_good_request_still_stop_the_run() -> None:
+    down = always(Unclear("down"))
+    bench = Bench(only({2, 3}, Unclear("down")), *[down] * 100, limits=Limits(20, 1000))
+    with pytest.raises(RetryError, match=r"10 records failed .*before row 2 "):
+        bench.deliver(*messages(60), patience=Patience(give_up_after=10_000))
+    assert bench.settled.aside == []
     assert bench.settled.positions[-1] == 2
 
 
@@ -240,6 +276,32 @@ def test_two_ambiguous_answers_halve_and_ten_good_ones_double() -> None:
     bench.deliver(*messages(4 + 18 + 4))
     sizes = [len(sent) for sent in bench.transport.sent]
     assert sizes == [4, 4, *[2] * 10, 4, 2]
+
+
+def test_a_request_that_bytes_cut_short_is_halved_from_what_was_sent() -> None:
+    """A gateway that answers in time for one record only, 29 s too late for more."""
+
+    class SlowTransport(FakeTransport):
+        def send(self, batch: Sequence[Message]) -> Sequence[Outcome]:
+            outcomes = super().send(batch)
+            bench.pace.time += 29.0
+            slow = Again("504", ambiguous=True)
+            return [slow] * len(batch) if len(batch) > 1 else outcomes
+
+    rows = [Message(n, n, b"x" * 100) for n in range(18)]
+    bench = Bench()
+    bench.transport = SlowTransport(limits=Limits(500, 900))
+    courier = bench.deliver(*rows)
+    assert courier.tally.acknowledged == 18
+    sizes = [len(sent) for sent in bench.transport.sent]
+    assert sizes[:7] == [9, 9, 4, 4, 2, 2, 1]
+
+
+def test_one_record_that_times_out_does_not_make_later_requests_smaller() -> None:
+    slow = always(Again("504", ambiguous=True))
+    bench = Bench(only({0}, Again("busy")), slow, slow)
+    bench.deliver(*messages(8))
+    assert [len(sent) for sent in bench.transport.sent] == [4, 1, 1, 1, 4]
 
 
 def test_answers_that_are_not_ambiguous_do_not_halve() -> None:
