@@ -1,7 +1,8 @@
 """Ways to prove who asks, from the environment or AWS's chain of credentials only."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from botocore.auth import SigV4Auth
@@ -17,6 +18,7 @@ from ingestion.errors import StopError
 KINDS: Final = ("none", "sigv4", "api-key", "basic", "bearer")
 """What `--auth` takes."""
 
+RENEW: Final = "renew them, then run the same command again."
 _SERVICE: Final = "execute-api"
 
 
@@ -69,6 +71,20 @@ class SigV4(AuthBase):
         return request
 
 
+@contextmanager
+def credentials_renewed() -> Iterator[None]:
+    """Make one sentence of botocore's error for renewed ones that are still expired.
+
+    It is a bare RuntimeError, such as where `credential_process` answers from a cache.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "still expired" not in str(error):
+            raise
+        raise StopError(f"The AWS credentials have expired: {RENEW}") from error
+
+
 class Chain:
     """AWS's chain of credentials: environment, profile, role of the machine."""
 
@@ -81,7 +97,8 @@ class Chain:
         """Return the credentials as they are now; `StopError` where there are none."""
         try:
             found = self._session.get_credentials()
-            frozen = found.get_frozen_credentials() if found else None
+            with credentials_renewed():
+                frozen = found.get_frozen_credentials() if found else None
             if not frozen or not frozen.access_key or not frozen.secret_key:
                 raise StopError(
                     "There are no AWS credentials: set AWS_ACCESS_KEY_ID and "

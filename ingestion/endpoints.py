@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import orjson
 import requests
-from urllib3.exceptions import NewConnectionError
+from urllib3.exceptions import LocationParseError, NewConnectionError
 
 from ingestion.authentication import Authentication, NoAuth
 from ingestion.delivery import Again, Refused, Stop
@@ -27,6 +27,13 @@ DIRECT_READ_SECONDS: Final = 70.0
 GATEWAY_READ_SECONDS: Final = 35.0
 """More than the 29 s that Amazon API Gateway gives an integration."""
 
+CERTIFICATE_FAILED: Final = "CERTIFICATE_VERIFY_FAILED"
+"""OpenSSL's word for a certificate that is not trusted, or of another name.
+
+All else that fails in TLS, such as a connection cut in the middle, may pass.
+"""
+
+_NO_ADDRESS: Final = "--url takes an address such as https://host:8082."
 _SKEW_SECONDS: Final = 60.0
 _MESSAGE_LENGTH: Final = 200
 _SPLIT: Final = {400, 413, 422}
@@ -78,7 +85,7 @@ class Place(NamedTuple):
     @classmethod
     def parse(cls, url: str, *, gateway: bool = False) -> "Place":
         """Check an address, and refuse one that carries a secret."""
-        parts = urlsplit(url)
+        parts = _split(url)
         if parts.username is not None or parts.query or parts.fragment:
             raise StopError(
                 "The URL carries a user, a query or a fragment: keys in a URL end up "
@@ -86,7 +93,7 @@ class Place(NamedTuple):
                 "(see --auth)."
             )
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise StopError("--url takes an address such as https://host:8082.")
+            raise StopError(_NO_ADDRESS)
         known = _AWS_HOST.search(parts.hostname) is not None
         return cls(url.rstrip("/"), gateway or known)
 
@@ -109,6 +116,15 @@ class Place(NamedTuple):
                 f"{self.url} is not encrypted, a secret would be readable on its way: "
                 "use https."
             )
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # says whether it is one
+    except ValueError:  # its text may repeat a key
+        raise StopError(_NO_ADDRESS) from None
+    return parts
 
 
 def _local(parts: "object") -> bool:
@@ -161,7 +177,7 @@ class Endpoint:
                 timeout=(CONNECT_SECONDS, self.place.read_seconds),
                 allow_redirects=False,
             )
-        except requests.RequestException as error:
+        except (requests.RequestException, LocationParseError) as error:
             self.close()
             return self._failure(error)
         if got.status_code != _OK:
@@ -170,11 +186,11 @@ class Endpoint:
             self._expired = False
         return Answer(got.status_code, got.headers, got.content)
 
-    def _failure(self, error: requests.RequestException) -> Again:
+    def _failure(self, error: requests.RequestException | LocationParseError) -> Again:
         """Say what a failed request means; its text may hold more than it should."""
         where = self.place.url
         if isinstance(error, requests.exceptions.SSLError):
-            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            if CERTIFICATE_FAILED in str(error):
                 raise StopError(
                     f"The certificate of {where} is not trusted: correct it, or name "
                     "its authority in $REQUESTS_CA_BUNDLE."

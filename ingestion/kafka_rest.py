@@ -98,6 +98,7 @@ class KafkaRestTransport:
         self.topic = topic
         self.limits = limits
         self._endpoint = endpoint
+        self._without_offset = False
         self._path = f"/topics/{quote(topic, safe='')}"
 
     def close(self) -> None:
@@ -141,7 +142,7 @@ class KafkaRestTransport:
         if entries is None:
             self._endpoint.close()
             return [self._judge(answer)] * len(batch)
-        outcomes = [_outcome(entry) for entry in entries]
+        outcomes = self._with_offsets([_outcome(entry) for entry in entries])
         if not all(isinstance(outcome, Acknowledged) for outcome in outcomes):
             self._endpoint.close()
         return self._checked(outcomes)
@@ -158,6 +159,21 @@ class KafkaRestTransport:
             "with `ingest topics create`, or correct --user-id."
         )
 
+    def _with_offsets(self, outcomes: list[Outcome]) -> list[Outcome]:
+        """Let it pass once that a record has the offset -1, then stop for it.
+
+        Java's producer says offset -1 where it waits for no broker, with `acks=0`.
+        """
+        before, self._without_offset = self._without_offset, _NO_OFFSET in outcomes
+        if not before:
+            return outcomes
+        stop = Stop(
+            f"{self._endpoint.place.url} says offset -1 instead of one: with acks=0 "
+            "its producer does not wait for the broker, and nobody knows what is "
+            "stored. Set acks=all at the proxy, then run the same command again."
+        )
+        return [stop if outcome is _NO_OFFSET else outcome for outcome in outcomes]
+
     def _checked(self, outcomes: list[Outcome]) -> list[Outcome]:
         """Believe an unknown topic in an entry only if the proxy says it again.
 
@@ -168,6 +184,9 @@ class KafkaRestTransport:
             return outcomes
         again = self.check() or Again(missing[0].reason, ambiguous=True)
         return [again if isinstance(o, _Missing) else o for o in outcomes]
+
+
+_NO_OFFSET: Final = Again("an entry has offset -1, as with acks=0", ambiguous=True)
 
 
 class _Missing(Unclear):
@@ -205,18 +224,24 @@ def _entries(answer: Answer, count: int) -> list[object] | None:
 def _outcome(entry: object) -> Outcome:
     if not isinstance(entry, dict):
         return Again("an entry of offsets is no object", ambiguous=True)
-    code, offset = entry.get("error_code"), entry.get("offset")
-    if code is None and type(offset) is int and offset >= 0:
-        return Acknowledged(str(entry.get("partition")), str(offset))
+    code = entry.get("error_code")
+    if code is None:
+        return _stored(entry.get("partition"), entry.get("offset"))
     message = entry.get("message") or entry.get("error") or "no reason given"
     reason = f"error_code {code}: {short(message)}"
-    if code in _RETRIABLE or (code is None) or _expired(message):
+    if code in _RETRIABLE or _expired(message):
         return Again(reason, ambiguous=True)
     if code in _DENIED:
         return Stop(f"The broker denies access ({reason}): grant it to the proxy.")
     if code in _UNKNOWN_TOPIC:
         return _Missing(reason)
     return Unclear(reason)
+
+
+def _stored(partition: object, offset: object) -> Outcome:
+    if type(offset) is int and offset >= 0:
+        return Acknowledged(str(partition), str(offset))
+    return _NO_OFFSET if offset == -1 else Again("an entry has no offset", True)
 
 
 def _expired(message: object) -> bool:

@@ -21,7 +21,7 @@ from botocore.config import Config
 from botocore.parsers import ResponseParserError
 from botocore.session import Session
 
-from ingestion.authentication import Authentication
+from ingestion.authentication import RENEW, Authentication, credentials_renewed
 from ingestion.delivery import (
     Acknowledged,
     Again,
@@ -35,6 +35,7 @@ from ingestion.delivery import (
     passing,
 )
 from ingestion.endpoints import (
+    CERTIFICATE_FAILED,
     CONNECT_SECONDS,
     DIRECT_READ_SECONDS,
     Answer,
@@ -66,6 +67,11 @@ _NOT_CONNECTED: Final = (
 )
 _BROKEN: Final = (aws.HTTPClientError, aws.ConnectionError, ResponseParserError)
 
+_CERTIFICATE: Final = (
+    "The certificate of Kinesis is not trusted: correct it, or name its authority in "
+    "$AWS_CA_BUNDLE."
+)
+
 _THROTTLED: Final = {
     *("ProvisionedThroughputExceededException", "KMSThrottlingException"),
     *("LimitExceededException", "RequestLimitExceeded", "ResourceInUseException"),
@@ -81,9 +87,7 @@ _REFUSED: Final = {
     *("InvalidArgumentException", "ValidationException", "SerializationException"),
 }
 EXPIRED: Final = {"ExpiredToken", "ExpiredTokenException"}
-_RENEW: Final = (
-    "the AWS credentials have expired: renew them, then run the same command again."
-)
+_EXPIRED_NOW: Final = f"the AWS credentials have expired: {RENEW}"
 _SKEWED: Final = {
     *("InvalidSignatureException", "SignatureDoesNotMatch", "RequestExpired"),
     *("RequestTimeTooSkewed", "AuthFailure"),
@@ -153,17 +157,25 @@ def _client_says(error: Exception) -> str:
     )
 
 
+def _untrusted(error: Exception) -> bool:
+    """Tell a certificate that is wrong from TLS that broke, which may pass."""
+    return isinstance(error, aws.SSLError) and CERTIFICATE_FAILED in str(error)
+
+
 @contextmanager
 def explain_kinesis(doing: str) -> Iterator[None]:
     """Turn an error of the client inside the block into one sentence."""
     try:
-        yield
+        with credentials_renewed():
+            yield
     except _FAILURES as error:
         raise _explanation(error, doing) from error
 
 
 def _explanation(error: Exception, doing: str) -> IngestError:
     code = error_code(error)
+    if _untrusted(error):
+        return StopError(f"Cannot {doing}. {_CERTIFICATE}")
     if isinstance(error, _NOT_CONNECTED + _BROKEN):
         return RetryError(
             f"Cannot {doing} ({code}): Kinesis does not answer. See that it is "
@@ -187,7 +199,7 @@ def _refused(error: aws.ClientError, code: str, doing: str) -> IngestError:
             "create`, or correct --user-id and the region."
         )
     if code in EXPIRED:
-        return StopError(f"Cannot {doing}: {_RENEW}")
+        return StopError(f"Cannot {doing}: {_EXPIRED_NOW}")
     if code in _SKEWED:
         skew = clock_skew(said.get("HTTPHeaders", {}).get("date", ""), time.time())
         return StopError(f"Cannot {doing} ({code}): {skew or 'check the secret key.'}")
@@ -292,7 +304,9 @@ class KinesisTransport:
     def check(self) -> Again | None:
         """Ask for the stream. Who may only put is believed that it is there."""
         try:
-            said = self._connected().describe_stream_summary(StreamName=self.stream)
+            with credentials_renewed():
+                client = self._connected()
+                said = client.describe_stream_summary(StreamName=self.stream)
         except _FAILURES as error:
             return self._unseen(error)
         return self._judge(str(said["StreamDescriptionSummary"]["StreamStatus"]))
@@ -324,7 +338,9 @@ class KinesisTransport:
         """Put the batch."""
         self._entries = b",".join(map(_entry, batch))
         try:
-            answer = self._connected().put_records(StreamName=self.stream, Records=[])
+            with credentials_renewed():
+                client = self._connected()
+                answer = client.put_records(StreamName=self.stream, Records=[])
         except _FAILURES as error:
             return _for_each(self._failure(error), batch)
         self._renewed = False
@@ -337,11 +353,8 @@ class KinesisTransport:
         if isinstance(error, aws.ClientError):
             return self._refusal(error)
         kind = type(error).__name__
-        if isinstance(error, aws.SSLError):
-            return Stop(
-                "The certificate of Kinesis is not trusted: correct it, or name its "
-                "authority in $AWS_CA_BUNDLE."
-            )
+        if _untrusted(error):
+            return Stop(_CERTIFICATE)
         if isinstance(error, _NOT_CONNECTED):
             return Again(f"cannot connect to Kinesis ({short(error)})")
         if isinstance(error, _BROKEN):
@@ -357,10 +370,7 @@ class KinesisTransport:
             self.close()
             return Again("the credentials have expired")
         if code in EXPIRED:
-            return Stop(
-                "The AWS credentials have expired: renew them, then run the same "
-                "command again."
-            )
+            return Stop(f"The AWS credentials have expired: {RENEW}")
         if code in _SKEWED:
             skew = clock_skew(headers.get("date", ""), self._now())
             how = skew or "check the secret key."

@@ -1,5 +1,6 @@
 """Who asks: signatures over the exact bytes, secrets from the environment only."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -117,6 +118,23 @@ def test_no_credentials_is_one_sentence() -> None:
 
     with pytest.raises(StopError, match="There are no AWS credentials: set"):
         Chain(Nobody)()
+
+
+def test_a_process_that_gives_expired_credentials_stops_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With botocore's own error: a profile's process that answers from its cache."""
+    stale = {"Version": 1, "AccessKeyId": "KEY1", "SecretAccessKey": "secret1"}
+    said = json.dumps({**stale, "SessionToken": "t", "Expiration": "2020-01-01T00:00Z"})
+    (tmp_path / "said.json").write_text(said)
+    config = f"[default]\ncredential_process = cat {tmp_path / 'said.json'}\n"
+    (tmp_path / "config").write_text(config)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    with pytest.raises(StopError, match="have expired: renew them"):
+        Chain()()
 
 
 @pytest.mark.parametrize(

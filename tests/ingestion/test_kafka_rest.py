@@ -132,6 +132,34 @@ def test_an_entry_without_a_good_offset_is_no_acknowledgement(
     assert wire.sessions == 2
 
 
+def test_a_proxy_that_waits_for_no_broker_is_named_after_one_repeat() -> None:
+    nowhere = {"partition": 0, "offset": -1}
+    wire = Wire(*[offsets(GOOD, nowhere, GOOD)] * 2, offsets(GOOD, GOOD, GOOD))
+    assert isinstance(wire.send()[1], Again)
+    first, second, third = wire.send()
+    assert first == third == Acknowledged("0", "5")
+    assert isinstance(second, Stop)
+    assert "Set acks=all at the proxy" in second.message
+    assert wire.only() == Acknowledged("0", "5")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://[::1:8082", "http://host:99999", "http://host:port", "http://[x]:1"],
+)
+def test_what_is_no_address_is_one_sentence(url: str) -> None:
+    with pytest.raises(StopError, match="--url takes an address such as"):
+        Place.parse(url)
+
+
+def test_a_host_that_cannot_be_one_is_one_sentence() -> None:
+    endpoint = Endpoint(Place.parse("http://a..b"))
+    with pytest.raises(
+        StopError, match=r"http://a\.\.b cannot be asked .*check the URL"
+    ):
+        endpoint.request("GET", "/", None, {})
+
+
 @pytest.mark.parametrize(
     "reply",
     [

@@ -14,7 +14,7 @@ from memory_front import MemoryProxy
 from ingestion.cursors import Cursor, Route, State
 from ingestion.delivery import Acknowledged, Again, Courier, Limits, Message, Outcome
 from ingestion.endpoints import Endpoint, Place
-from ingestion.errors import RetryError
+from ingestion.errors import RetryError, StopError
 from ingestion.kafka_rest import KafkaRestTransport
 from ingestion.stores import Files
 
@@ -126,9 +126,17 @@ class World:
         self.check_below(cursor.resume())
 
     def run_or_stop(self, kill_at: int | None = None, *, after: bool = False) -> bool:
-        """Run one process; False where it stopped for what all its records met."""
+        """Run one process; False where it stopped for what all its records met.
+
+        It may also stop for two answers without offsets; somebody sees to that, and it
+        is run again.
+        """
         try:
             self.run(kill_at, after=after)
+        except StopError as error:
+            if "with acks=0" not in str(error):
+                raise
+            return self.run_or_stop(kill_at, after=after)
         except RetryError as error:
             if "all that this run had to send" not in str(error):
                 raise

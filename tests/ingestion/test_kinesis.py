@@ -44,7 +44,7 @@ from ingestion.delivery import (
     Unclear,
 )
 from ingestion.endpoints import Endpoint, Place
-from ingestion.errors import SetAsideError, StopError
+from ingestion.errors import RetryError, SetAsideError, StopError
 from ingestion.kinesis import (
     Kinesis,
     KinesisGateway,
@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     import requests
     from types_boto3_kinesis import KinesisClient
 
+UNTRUSTED = SSLError(endpoint_url="u", error=OSError("CERTIFICATE_VERIFY_FAILED"))
+STALE = "Credentials were refreshed, but the refreshed credentials are still expired."
 ONE = [Message(0, 7528, b'{"index":7528}')]
 TWO = [*ONE, Message(1, 2863, b'{"index":2863}')]
 DATE = "Sun, 22 Nov 2026 12:00:00 GMT"
@@ -209,7 +211,8 @@ def test_an_answer_without_an_entry_a_record_acknowledges_nothing(
         (refusal("UnrecognizedClientException"), (Stop, "check the credentials")),
         (refusal("KMSDisabledException"), (Stop, "KMSDisabledException")),
         (NoCredentialsError(), (Stop, "set AWS_ACCESS_KEY_ID")),
-        (SSLError(endpoint_url="u", error=ValueError("bad")), (Stop, "AWS_CA_BUNDLE")),
+        (UNTRUSTED, (Stop, "AWS_CA_BUNDLE")),
+        (SSLError(endpoint_url="u", error=OSError("EOF occurred")), (Again, True)),
         (refusal("ValidationException"), (Refused, "ValidationException: said")),
         (refusal("SomethingNew"), (Unclear, "SomethingNew")),
     ],
@@ -256,6 +259,29 @@ def test_a_clock_that_is_wrong_is_named(seconds: int, said: str) -> None:
     fake = FakeClient(refusal("InvalidSignatureException"))
     (outcome,) = direct(fake, AT_DATE + seconds).send(ONE)
     assert_means(outcome, Stop, said)
+
+
+def test_a_certificate_is_looked_at_before_the_first_record_too() -> None:
+    kinesis = Kinesis(lambda: cast("KinesisClient", FakeClient(UNTRUSTED)), "here")
+    with pytest.raises(StopError, match=r"not trusted.*AWS_CA_BUNDLE"):
+        kinesis.identity("s")
+    broken = FakeClient(SSLError(endpoint_url="u", error=OSError("EOF occurred")))
+    kinesis = Kinesis(lambda: cast("KinesisClient", broken), "here")
+    with pytest.raises(RetryError, match="does not answer"):
+        kinesis.identity("s")
+
+
+def test_credentials_that_come_expired_from_a_cache_stop_in_one_sentence() -> None:
+    """botocore raises a bare RuntimeError for them, at any call."""
+    transport = direct(FakeClient(RuntimeError(STALE), RuntimeError(STALE)))
+    for call in (transport.check, lambda: transport.send(ONE)):
+        with pytest.raises(StopError, match="have expired: renew them"):
+            call()
+    kinesis = Kinesis(
+        lambda: cast("KinesisClient", FakeClient(RuntimeError(STALE))), "here"
+    )
+    with pytest.raises(StopError, match="have expired: renew them"):
+        kinesis.identity("s")
 
 
 def described(status: str) -> object:
