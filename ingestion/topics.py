@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import Session
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
@@ -145,15 +146,27 @@ def _msk_tokens() -> Callable[[str], tuple[str, float]]:
             "OAUTHBEARER for Amazon MSK needs a library: pip install '.[msk]', or name "
             "another way to a token with sasl.oauthbearer.method."
         ) from error
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    if not region:
-        raise StopError("OAUTHBEARER for Amazon MSK needs a region: set AWS_REGION.")
+    region = _region()
 
     def token(_: str) -> tuple[str, float]:
         made, expires_ms = MSKAuthTokenProvider.generate_auth_token(region)
         return made, expires_ms / 1000
 
     return token
+
+
+def _region() -> str:
+    """Return the region of AWS_REGION, or of the variable or profile botocore knows."""
+    try:
+        found = os.environ.get("AWS_REGION") or Session().get_config_variable("region")
+    except BotoCoreError as error:
+        raise StopError(
+            f"OAUTHBEARER for Amazon MSK needs a region ({error}): correct AWS_PROFILE "
+            "or AWS_CONFIG_FILE."
+        ) from error
+    if not found:
+        raise StopError("OAUTHBEARER for Amazon MSK needs a region: set AWS_REGION.")
+    return str(found)
 
 
 def create_topics(

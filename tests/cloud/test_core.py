@@ -17,6 +17,7 @@ from signed_gateway import STAGE, SignedGateway
 
 PIN_STREAM = f"streaming-{USER_ID}-pin"
 TOPICS = f"raw/topics/{PIN_STREAM}/partition=0"
+REDACTIONS = f"raw/_ingest/redactions/{PIN_STREAM}/partition=0"
 Client = Any  # boto3 makes them at run time
 Call = Callable[[Client, str], Any]
 
@@ -145,6 +146,8 @@ MAY_NOT: list[tuple[str, str, str, Call]] = [
     ("Lander", "s3", "write a dead letter blindly", put("raw/_dead_letter/a/1.json")),
     ("Lander", "s3", "replace landing.json", put("raw/_ingest/landing.json")),
     ("Lander", "s3", "replace the probe", put("raw/_ingest/probe")),
+    ("Lander", "s3", "replace a redaction", put(f"{REDACTIONS}/there")),
+    ("Lander", "s3", "make one up", put(f"{REDACTIONS}/more", IfNoneMatch="*")),
     ("Lander", "s3", "upload in parts", upload(f"{TOPICS}/more")),
     ("Lander", "s3", "copy over a link", copy(f"{TOPICS}/more", "there")),
     ("Lander", "s3", "delete a link", delete(f"{TOPICS}/there")),
@@ -163,7 +166,7 @@ def bucket(core: CoreStack) -> str:
     """The landing's bucket, with a link and an object elsewhere."""
     name = core.outputs["BucketName"]
     s3 = core.client("s3")
-    for key in (f"{TOPICS}/there", "other/a"):
+    for key in (f"{TOPICS}/there", f"{REDACTIONS}/there", "other/a"):
         s3.put_object(Bucket=name, Key=key, Body=b"{}", IfNoneMatch="*")
     core.client("kinesis").create_stream(StreamName="streaming-other-pin", ShardCount=1)
     return name
@@ -209,6 +212,7 @@ def test_only_who_may_redact_changes_what_is_landed(server: MiniStack) -> None:
     redactor = "arn:aws:iam::000000000000:user/redactor"
     core = CoreStack(server, UserId="redacted", RedactorArn=redactor)
     bucket, key = core.outputs["BucketName"], f"{TOPICS}/a"
+    record = f"{REDACTIONS}/a"
     first = core.client("s3").put_object(Bucket=bucket, Key=key, Body=b"{}")
     change = put(key, IfMatch=first["ETag"])
     old = {"Bucket": bucket, "Key": key, "VersionId": first["VersionId"]}
@@ -220,10 +224,16 @@ def test_only_who_may_redact_changes_what_is_landed(server: MiniStack) -> None:
         other.delete_object(**old)
 
     allowed = core.client("s3", owner_of_the_bucket(core, "redactor"))
+    put(record, IfNoneMatch="*")(allowed, bucket)
     change(allowed, bucket)
     allowed.delete_object(**old)
     versions = core.client("s3").list_object_versions(Bucket=bucket, Prefix=key)
     assert [each["IsLatest"] for each in versions["Versions"]] == [True]
+
+    for client in (other, allowed):
+        for call in (put(record), delete(record)):
+            with pytest.raises(ClientError, match="deny in a resource-based policy"):
+                call(client, bucket)
 
 
 # --- the whole way -----------------------------------------------------------------

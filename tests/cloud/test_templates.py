@@ -127,6 +127,7 @@ def written(path: str) -> dict[str, str]:
 
 
 JAR = b"a jar"
+SIGNAL = "/opt/aws/bin/cfn-signal"  # nobody promises that this folder is on the path
 STUB = """#!/bin/bash
 echo "$(basename "$0") $*" >> "$CALLS"
 case "$(basename "$0") $*" in
@@ -141,12 +142,15 @@ def set_up(folder: Path, fails: str, jar: bytes = JAR) -> list[str]:
     """Run the script below a folder, its programs replaced; return what it called."""
     script = user_data().replace("IamAuthSha256", sha256(jar).hexdigest())
     script = re.sub(r"/(etc|opt)/", rf"{folder}/\1/", script)
-    for name in ("opt", "etc/yum.repos.d", "etc/kafka-rest", "etc/profile.d", "bin"):
+    for name in ("opt/aws/bin", "etc/yum.repos.d", "etc/kafka-rest", "bin"):
         (folder / name).mkdir(parents=True)
-    programs = "rpm dnf curl aws kafka-topics systemctl cfn-signal"
-    for program in programs.split():
-        (folder / "bin" / program).write_text(STUB, "utf-8")
-        (folder / "bin" / program).chmod(0o755)
+    programs = [
+        f"bin/{name}"
+        for name in ["rpm", "dnf", "curl", "aws", "kafka-topics", "systemctl"]
+    ]
+    for program in [*programs, SIGNAL[1:]]:
+        (folder / program).write_text(STUB, "utf-8")
+        (folder / program).chmod(0o755)
     calls = folder / "calls"
     path = f"{folder / 'bin'}:/usr/bin:/bin"
     subprocess.run(

@@ -253,11 +253,17 @@ def test_tokens_for_msk_are_signed_by_the_chain_of_aws(
 ) -> None:
     config = tmp_path / "kafka.properties"
     config.write_text("security.protocol=SASL_SSL\nsasl.mechanism=OAUTHBEARER\n")
-    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
+    profiles = tmp_path / "config"
+    profiles.write_text("[profile lander]\nregion=eu-west-1\n", "utf-8")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(profiles))
     with pytest.raises(StopError, match="set AWS_REGION"):
         kafka_settings(config)
-    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    with pytest.raises(StopError, match=r"\(nobody\).*correct AWS_PROFILE"):
+        kafka_settings(config)
+    monkeypatch.setenv("AWS_PROFILE", "lander")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAMADEUP")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "made-up")
     token, expires = kafka_settings(config)["oauth_cb"]("")
