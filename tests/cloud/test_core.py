@@ -7,6 +7,7 @@ from typing import Any
 
 import ministack_server
 import pytest
+import requests
 from botocore.exceptions import ClientError
 from conftest import Pipeline
 from core_stack import REGION, USER_ID, CoreStack
@@ -14,6 +15,8 @@ from dialects import Reply
 from ministack_server import MiniStack
 from processes import require
 from signed_gateway import STAGE, SignedGateway
+
+from ingestion.authentication import choose_authentication
 
 PIN_STREAM = f"streaming-{USER_ID}-pin"
 TOPICS = f"raw/topics/{PIN_STREAM}/partition=0"
@@ -338,6 +341,33 @@ def test_the_gateway_lets_no_other_role_emit(
     code, said = emitted(with_kafka, pipeline, "Reader")
     assert (code, "403" in said) == (1, True), said
     assert proxy.log.topics == before
+
+
+def put_through(core: CoreStack, stream: str, resource: str) -> tuple[int, bool]:
+    """Put to a stream through the gateway, signed by AWS's chain.
+
+    Return the status, and whether the policy refused. Behind the gateway MiniStack has
+    no Kinesis: who may put comes to an error of that.
+    """
+    signs = choose_authentication("sigv4", REGION).auth
+    url = f"{gateway(core)}/streams/{stream}/{resource}"
+    answer = requests.put(url, json={}, auth=signs, timeout=60)
+    return answer.status_code, "perform: execute-api:Invoke" in answer.text
+
+
+@pytest.mark.parametrize("resource", ["record", "records"])
+def test_the_gateway_lets_the_emitter_alone_put_to_its_streams(
+    core: CoreStack, resource: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for role, stream, answer in (
+        ("Emitter", PIN_STREAM, (504, False)),
+        ("Emitter", "streaming-other-pin", (403, True)),
+        ("Lander", PIN_STREAM, (403, True)),
+        ("Reader", PIN_STREAM, (403, True)),
+    ):
+        for name, value in core.role(role).items():
+            monkeypatch.setenv(name, value)
+        assert put_through(core, stream, resource) == answer, (role, stream)
 
 
 # --- ingest doctor -----------------------------------------------------------------

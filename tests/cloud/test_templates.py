@@ -1,5 +1,6 @@
 """infra/ as it is written: what no emulator has, and what it does not do."""
 
+import json
 import re
 import subprocess
 import sys
@@ -17,6 +18,11 @@ Resources = dict[str, dict[str, Any]]
 
 def resources(name: str) -> Resources:
     found: Resources = cfn_yaml.load(str(INFRA / name))["Resources"]
+    return found
+
+
+def parameters(name: str) -> Resources:
+    found: Resources = cfn_yaml.load(str(INFRA / name))["Parameters"]
     return found
 
 
@@ -78,6 +84,32 @@ def test_dead_letters_expire_only_when_it_is_asked_for() -> None:
 def test_the_bucket_outlives_its_stack() -> None:
     bucket = resources("core.yaml")["Bucket"]
     assert bucket["DeletionPolicy"] == bucket["UpdateReplacePolicy"] == "Retain"
+
+
+def test_the_policy_that_is_printed_is_that_of_the_bucket() -> None:
+    page = (INFRA.parent / "docs" / "landing.md").read_text("utf-8")
+    (printed,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    policy = properties("core.yaml", "BucketPolicy")["PolicyDocument"]
+    assert json.loads(printed) == filled(policy)
+
+
+def filled(value: Any) -> Any:  # noqa: ANN401 - a template's
+    """Return a value of the template as in a bucket BUCKET, with TLS, for nobody."""
+    found = value
+    match value:
+        case list():
+            found = [filled(each) for each in value]
+        case {"Fn::If": [_, then, _]}:
+            found = filled(then)
+        case {"Fn::Sub": text}:
+            found = text.replace("${Bucket.Arn}", "arn:aws:s3:::BUCKET")
+        case {"Fn::GetAtt": ["Bucket", "Arn"]}:
+            found = "arn:aws:s3:::BUCKET"
+        case {"Ref": "RedactorArn"}:
+            found = parameters("core.yaml")["RedactorArn"]["Default"]
+        case dict():
+            found = {name: filled(each) for name, each in value.items()}
+    return found
 
 
 def test_every_method_of_the_gateway_wants_a_signature() -> None:
@@ -144,10 +176,8 @@ def set_up(folder: Path, fails: str, jar: bytes = JAR) -> list[str]:
     script = re.sub(r"/(etc|opt)/", rf"{folder}/\1/", script)
     for name in ("opt/aws/bin", "etc/yum.repos.d", "etc/kafka-rest", "bin"):
         (folder / name).mkdir(parents=True)
-    programs = [
-        f"bin/{name}"
-        for name in ["rpm", "dnf", "curl", "aws", "kafka-topics", "systemctl"]
-    ]
+    on_the_path = ("rpm", "dnf", "curl", "aws", "kafka-topics", "systemctl")
+    programs = [f"bin/{name}" for name in on_the_path]
     for program in [*programs, SIGNAL[1:]]:
         (folder / program).write_text(STUB, "utf-8")
         (folder / program).chmod(0o755)
