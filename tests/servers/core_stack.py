@@ -1,5 +1,6 @@
 """The stack of infra/core.yaml on MiniStack, and its roles as others assume them."""
 
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,15 @@ INFRA = Path(__file__).parents[2] / "infra"
 REGION = "us-east-1"
 USER_ID = "12a740a19697"
 _SECONDS = 60.0
+
+
+def walk(section: str) -> list[str]:
+    """Return the commands that docs/aws.md prints in a section, in order."""
+    page = (INFRA.parent / "docs" / "aws.md").read_text("utf-8")
+    (text,) = re.findall(rf"^## {section}.*?(?=^## )", page, re.DOTALL | re.MULTILINE)
+    blocks = re.findall(r"```console\n(.*?)```", text.replace("\\\n", " "), re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines()]
+    return [line.removeprefix("$ ") for line in lines]
 
 
 class CoreStack:
