@@ -35,6 +35,9 @@ TABLES: Final = {
 URL_VARIABLE: Final = "SOURCE_URL"
 URL_FILE_VARIABLE: Final = "SOURCE_URL_FILE"
 
+_READ_SECONDS: Final = 60
+"""How long one read may take, where the URL does not say `read_timeout`."""
+
 _CHUNK_ROWS: Final = 2_000
 _SECRETS: Final = {"password", "passwd", "ssl_key_password"}
 _SNAPSHOT: Final = {"mysql", "mariadb", "postgresql"}
@@ -86,6 +89,14 @@ def _parsed(text: str, where: str) -> URL:
     ) from None  # the error may repeat the password
 
 
+def _impatient(url: URL) -> URL:
+    """Let a read end where the server is gone; PyMySQL itself waits for ever."""
+    known = url.get_driver_name() in {"pymysql", "mysqldb"}
+    if not known or "read_timeout" in url.query:
+        return url
+    return url.update_query_dict({"read_timeout": str(_READ_SECONDS)})
+
+
 class Snapshot:
     """One connection whose reads all see the database as it was at the first of them.
 
@@ -100,10 +111,11 @@ class Snapshot:
         self.name = f"{host}{port}/{url.database}"
         self._lock = threading.Lock()
         with self._explained():
-            self._engine = sqlalchemy.create_engine(
-                url, poolclass=NullPool, hide_parameters=True
-            )
-            self.connection = self._engine.connect()
+            with self._options():
+                self._engine = sqlalchemy.create_engine(
+                    _impatient(url), poolclass=NullPool, hide_parameters=True
+                )
+                self.connection = self._engine.connect()
             self._begin()
 
     def _begin(self) -> None:
@@ -140,6 +152,23 @@ class Snapshot:
             self.connection.close()
 
     @contextmanager
+    def _options(self) -> Iterator[None]:
+        """Explain what drivers say of options that they do not know or cannot use."""
+        try:
+            yield
+        except OSError as error:  # such as a file that is not there
+            at = f" ({error.filename})" if error.filename else ""
+            raise StopError(
+                f"{self.name}: an option of its URL names what cannot be read{at}: "
+                f"{error.strerror or error}. Correct it."
+            ) from error
+        except (TypeError, ValueError, AttributeError) as error:
+            raise StopError(
+                f"{self.name}: the driver does not take the options of its URL "
+                f"({error}): correct what follows the question mark."
+            ) from error
+
+    @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
@@ -157,6 +186,8 @@ class Snapshot:
         arguments = error.orig.args if error.orig is not None else ()
         number = arguments[0] if arguments and type(arguments[0]) is int else None
         reason = _ADVICE.get(number or 0) or str(arguments[-1] if arguments else error)
+        if "timed out" in reason:
+            reason += "; where one read takes so long, add read_timeout=600 to its URL"
         if error.connection_invalidated or number in _MAY_PASS:
             return RetryError(
                 f"Cannot reach {self.name} ({reason}): see that the server runs and "

@@ -13,6 +13,7 @@ import pytest
 from mariadb_server import DATABASE, PASSWORD, USER, MariaDb
 from processes import require
 from sqlalchemy.engine import make_url
+from tcp_proxy import TcpProxy
 
 from ingestion.errors import RetryError, StopError
 from ingestion.records import FIELDS, KEY_FIELDS
@@ -236,6 +237,52 @@ def test_what_the_server_refuses_is_one_sentence_without_the_password(
     with pytest.raises(StopError, match=said) as refused:
         SqlDatabase.open(make_url(server.url().replace(*change)))
     assert PASSWORD not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("ssl_ca=/nowhere/typo.pem", r"names what cannot be read.*No such file"),
+        ("colour=blue", r"does not take the options .*'colour'"),
+        ("read_timeout=soon", r"does not take the options .*'soon'"),
+        ("charset=klingon", "does not take the options"),
+    ],
+)
+def test_an_option_that_is_wrong_is_one_sentence(
+    server: MariaDb, option: str, said: str
+) -> None:
+    with pytest.raises(StopError, match=said) as refused:
+        SqlDatabase.open(make_url(f"{server.url()}?{option}"))
+    assert PASSWORD not in str(refused.value)
+
+
+def test_a_server_that_is_gone_without_a_word_ends_the_read(server: MariaDb) -> None:
+    insert(server, "geo", *({"ind": ind} for ind in range(5_000)))
+    with TcpProxy(server.port) as proxy:
+        url = make_url(f"{server.url()}?read_timeout=1").set(port=proxy.port)
+        with closing(SqlDatabase.open(url)) as source:
+            table = source.tables["geo"]
+            check = table.check(Order(), None, ignore)
+            rows = table.rows(Order(), check, 0)
+            assert next(rows)
+            proxy.silent = True
+            with pytest.raises(RetryError, match=r"timed out.*add read_timeout=600"):
+                list(rows)
+
+
+def test_no_read_is_waited_for_longer_than_a_minute(server: MariaDb) -> None:
+    with closing(opened(server)) as source:
+        assert read_timeout(source) == 60
+    patient = make_url(f"{server.url()}?read_timeout=600")
+    with closing(SqlDatabase.open(patient)) as source:
+        assert read_timeout(source) == 600
+
+
+def read_timeout(source: SqlDatabase) -> object:
+    """Return what the driver itself goes by."""
+    driver = source.snapshot.connection.connection.driver_connection
+    assert driver is not None
+    return driver._read_timeout  # noqa: SLF001 - PyMySQL tells nobody
 
 
 def test_a_table_that_may_not_be_read_is_named(server: MariaDb) -> None:
