@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ingestion.doctor import Finding
 
 _S3_SECONDS = 20.0
+_MARKS = {True: "ok   ", False: "WRONG", None: "?    "}
 
 
 @click.command(epilog=EXIT_CODES)
@@ -58,8 +59,8 @@ def doctor(  # noqa: PLR0917 - click passes options by name
 ) -> None:
     """Look at what a run would need, and say what to correct.
 
-    Nothing is changed; DuckDB alone makes its file where there is none. The exit code
-    is 1 where something is wrong.
+    Nothing is changed; DuckDB alone makes its file where there is none. A question
+    mark is at what cannot be seen so. The exit code is 1 where something is wrong.
 
     \b
     Examples:
@@ -169,27 +170,27 @@ def _gateway(
     from ingestion.authentication import choose_authentication
     from ingestion.doctor import date_of_endpoint, look_at_clock, look_at_gateway
     from ingestion.endpoints import Endpoint, Place
-    from ingestion.kinesis import stream_name
 
     place = Place.parse(url, gateway=True)
     authentication = choose_authentication(auth, region or place.region)
     place.require_safe(authentication)
     endpoint = Endpoint(place, authentication)
-    yield look_at_gateway(endpoint, f"/streams/{stream_name(user_id, 'pin')}")
+    yield from look_at_gateway(endpoint, user_id)
     yield look_at_clock(lambda: date_of_endpoint(endpoint), time.time)
 
 
 def _tell(found: "list[Finding]", *, json: bool) -> None:
     from ingestion.progress import write_json
 
-    wrong = sum(not finding.ok for finding in found)
+    wrong = sum(finding.ok is False for finding in found)
     for finding in found:
         if json:
             write_json("finding", **finding._asdict())
         else:
-            mark = "ok   " if finding.ok else "WRONG"
-            click.echo(f"{mark}  {finding.checked}: {finding.says}")
+            click.echo(f"{_MARKS[finding.ok]}  {finding.checked}: {finding.says}")
     if not json:
-        click.echo(f"{wrong} things to correct." if wrong else "All is well.")
+        unseen = sum(finding.ok is None for finding in found)
+        well = f"Nothing is wrong, {unseen} not seen." if unseen else "All is well."
+        click.echo(f"{wrong} things to correct." if wrong else well)
     if wrong:
         click.get_current_context().exit(1)

@@ -468,7 +468,7 @@ class KinesisGatewayTransport:
         outcomes = self._outcomes(answer, len(batch))
         if outcomes is None:
             self._endpoint.close()
-            return _for_each(self._judge(answer), batch)
+            return _for_each(self.judge(answer), batch)
         return outcomes
 
     def _outcomes(self, answer: Answer, count: int) -> list[Outcome] | None:
@@ -480,7 +480,8 @@ class KinesisGatewayTransport:
             return None
         return _outcomes(entries, count, self.stream)
 
-    def _judge(self, answer: Answer) -> Outcome:
+    def judge(self, answer: Answer) -> Outcome:
+        """Say what an answer means that acknowledges nothing."""
         named = answer.json()
         kind = named.get("__type") if isinstance(named, dict) else None
         if answer.status in {401, 403} or not isinstance(kind, str):

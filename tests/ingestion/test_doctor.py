@@ -28,8 +28,16 @@ class Proxy(BaseHTTPRequestHandler):
 
     late = 0.0
     key: str | None = None
+    gateway: tuple[int, str] | None = None
 
     def do_GET(self) -> None:
+        if self.gateway is not None:
+            status, text = self.gateway
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text.encode())
+            return
         known = self.path == "/topics/u.pin"
         body = b'{"name":"u.pin"}' if known else b'{"error_code":40401}'
         denied = self.key is not None and self.headers["x-api-key"] != self.key
@@ -62,7 +70,7 @@ def doctor(*words: str, **environment: str) -> Result:
     return runner.invoke(main, ["doctor", "--user-id", "u", *words])
 
 
-def findings(result: Result) -> dict[str, tuple[bool, str]]:
+def findings(result: Result) -> dict[str, tuple[bool | None, str]]:
     lines: list[dict[str, Any]] = list(map(json.loads, result.stdout.splitlines()))
     return {line["checked"]: (line["ok"], line["says"]) for line in lines}
 
@@ -99,6 +107,42 @@ def test_a_clock_that_is_wrong_is_named(
     found = re.search(r"WRONG  clock: .* is (\d+) s ahead of", result.stdout)
     assert found is not None
     assert int(found[1]) >= 599
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "ok", "says"),
+    [
+        (200, '{"StreamDescription":{}}', True, "streaming-u-pin is there"),
+        (200, '{"__type":"ResourceNotFoundException"}', False, "no stream streaming-u"),
+        (400, '{"__type":"AccessDeniedException"}', False, "role that the gateway"),
+        (403, '{"message":"Missing Authentication Token"}', None, "stage is wrong"),
+        (403, '{"message":"Forbidden"}', False, "denies access"),
+        (404, '{"error_code":404}', None, "stage is wrong"),
+        (301, "", False, "redirects"),
+        (200, "<html>Welcome</html>", False, "check the URL"),
+        (502, "<html>", False, "HTTP 502"),
+        (405, "{}", False, "check that the URL"),
+    ],
+)
+def test_what_a_gateway_says_of_a_stream_means(
+    proxy: str,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    body: str,
+    says: str,
+    *,
+    ok: bool | None,
+) -> None:
+    monkeypatch.setattr(Proxy, "gateway", (status, body))
+    result = doctor("--kinesis-gateway", proxy, "--json")
+    found = findings(result)
+    for record_type in ("pin", "geo", "user"):
+        assert found[f"gateway, {record_type}"][0] is ok
+    assert says in found["gateway, pin"][1]
+    assert result.exit_code == (1 if ok is False else 0)
+    told = doctor("--kinesis-gateway", proxy).stdout
+    assert ("All is well." in told) is (ok is True)
+    assert ("Nothing is wrong, 3 not seen." in told) is (ok is None)
 
 
 def test_a_host_that_does_not_answer_is_named() -> None:
