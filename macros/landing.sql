@@ -147,7 +147,7 @@
         from (select unnest({{ landed_paths(record_type) }}) as full_path) as landed
         {%- if is_incremental() %}
         where {{ below_root('full_path') }} not in (
-            select stored.file_path from {{ this }} as stored
+            select distinct stored.file_path from {{ this }} as stored
         )
         {%- endif %}
     ), []::varchar[])

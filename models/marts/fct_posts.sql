@@ -8,16 +8,11 @@
 with
 
 {% set parts = {'pins': 'pin', 'geolocations': 'geolocation', 'users': 'user'} -%}
-{% for plural in parts -%}
-newest_{{ plural }} as (
-    select * from {{ ref('int_newest_' ~ plural) }}
-),
-
-{% endfor -%}
+{#- Each reference stands where it is read: DuckDB would copy a CTE that is read twice. -#}
 {% if is_incremental() -%}
 touched_posts as (
     {%- for plural, part in parts.items() %}
-    select post_id from newest_{{ plural }}
+    select post_id from {{ ref('int_newest_' ~ plural) }}
     {{ loaded_since_last_run(stored=part ~ '_loaded_at') }}
     {{ "union" if not loop.last }}
     {%- endfor %}
@@ -26,7 +21,7 @@ touched_posts as (
 {% endif -%}
 {% for plural in parts -%}
 {{ plural }} as (
-    select * from newest_{{ plural }}
+    select * from {{ ref('int_newest_' ~ plural) }}
     {%- if is_incremental() %}
     where post_id in (select touched_posts.post_id from touched_posts)
     {%- endif %}

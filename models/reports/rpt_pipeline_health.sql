@@ -9,6 +9,7 @@ landed as (
         '{{ record_type }}' as record_type,
         count(*) as landed_count,
         count(reject_reason) as rejected_count,
+        count(*) filter (where reject_reason is null) as valid_count,
         max(landed_at) as landed_at
     from {{ ref('base_pinterest__' ~ base) }}
     group by topic
@@ -24,17 +25,6 @@ dead as (
         max(landed_at) as landed_at
     from {{ ref('base_pinterest__dead_letters') }}
     group by topic
-),
-
-valid as (
-    {%- for plural in ['pins', 'geolocations', 'users'] %}
-    select
-        topic,
-        count(*) as valid_count
-    from {{ ref('stg_pinterest__' ~ plural) }}
-    group by topic
-    {{ "union all" if not loop.last }}
-    {%- endfor %}
 ),
 
 newest as (
@@ -55,9 +45,9 @@ topics as (
         coalesce(landed.landed_count, 0) as landed_count,
         coalesce(landed.rejected_count, 0) as rejected_count,
         coalesce(dead.dead_letter_count, 0) as dead_letter_count,
-        coalesce(valid.valid_count, 0) as valid_count,
+        coalesce(landed.valid_count, 0) as valid_count,
         coalesce(newest.newest_count, 0) as newest_count,
-        coalesce(valid.valid_count, 0) - coalesce(newest.newest_count, 0)
+        coalesce(landed.valid_count, 0) - coalesce(newest.newest_count, 0)
             as superseded_count,
         greatest(
             coalesce(landed.landed_at, dead.landed_at),
@@ -66,8 +56,6 @@ topics as (
     from landed
     full outer join dead
         on landed.topic = dead.topic
-    left join valid
-        on landed.topic = valid.topic
     left join newest
         on landed.topic = newest.topic
 )

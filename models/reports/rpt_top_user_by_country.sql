@@ -10,25 +10,41 @@ posts as (
     where country is not null
 ),
 
-user_countries as (
-    select distinct
-        user_id,
-        country
+candidates as (
+    select
+        posts.country,
+        users.user_id,
+        users.poster_name,
+        users.follower_count
     from posts
+    inner join users
+        on posts.user_id = users.user_id
+),
+
+-- Two steps: ranking every candidate costs more than finding the maxima.
+top_counts as (
+    select
+        country,
+        max(follower_count) as follower_count
+    from candidates
+    group by country
 ),
 
 top_users as (
     select
-        user_countries.country,
-        users.poster_name,
-        users.follower_count
-    from user_countries
-    inner join users
-        on user_countries.user_id = users.user_id
-    qualify
-        rank() over (
-            partition by user_countries.country order by users.follower_count desc
-        ) = 1
+        candidates.country,
+        candidates.poster_name,
+        candidates.follower_count
+    from candidates
+    inner join top_counts
+        on
+            candidates.country = top_counts.country
+            and candidates.follower_count = top_counts.follower_count
+    group by
+        candidates.country,
+        candidates.user_id,
+        candidates.poster_name,
+        candidates.follower_count
 )
 
 select * from top_users
