@@ -1,7 +1,9 @@
 """infra/core.yaml on MiniStack: who may do what, and an event on its whole way."""
 
 import json
+import shlex
 from collections.abc import Callable, Iterator, Mapping
+from configparser import ConfigParser
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 from conftest import Pipeline
-from core_stack import REGION, USER_ID, CoreStack
+from core_stack import REGION, USER_ID, CoreStack, walk
 from dialects import Reply
 from ministack_server import MiniStack
 from processes import require
@@ -249,32 +251,72 @@ def pipeline(tmp_path: Path, core: CoreStack) -> Pipeline:
     return made
 
 
-def test_an_event_of_the_emitters_role_is_in_a_report(
+class Walker:
+    """Follows docs/aws.md on MiniStack, with profiles for its roles.
+
+    The CLI is not there: `deploy` is done, and `configure set` writes the same file.
+    """
+
+    def __init__(self, core: CoreStack, pipeline: Pipeline) -> None:
+        self.core = core
+        self.pipeline = pipeline
+        self.profiles = ConfigParser()
+        self.roles = iter(("Emitter", "Lander", "Reader"))
+        folder = pipeline.folder
+        pipeline.env |= {
+            "AWS_CONFIG_FILE": str(folder / "config"),
+            "AWS_SHARED_CREDENTIALS_FILE": str(folder / "credentials"),
+        }
+        owner = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+        keys = "".join(f"{name.lower()}={pipeline.env.pop(name)}\n" for name in owner)
+        (folder / "credentials").write_text(f"[default]\n{keys}", "utf-8")
+
+    def follow(self, command: str) -> str:
+        words = shlex.split(command)
+        if words[:3] == ["aws", "configure", "set"]:
+            self.configure(words[3], words[4])
+        elif words[0] == "export":
+            chosen = dict(word.split("=", 1) for word in words[1:])
+            if "LANDING" in chosen:
+                chosen["LANDING"] = self.core.outputs["Landing"]
+            self.pipeline.env |= chosen | {"AWS_DEFAULT_REGION": REGION}
+        elif words[0] != "aws":
+            return self.run(command)
+        return ""
+
+    def configure(self, key: str, value: str) -> None:
+        kind, profile, name = key.split(".")
+        if value.endswith("…"):
+            value = self.core.outputs[f"{next(self.roles)}RoleArn"]
+        section = f"{kind} {profile}"
+        if not self.profiles.has_section(section):
+            self.profiles.add_section(section)
+        self.profiles[section][name] = value
+        with Path(self.pipeline.env["AWS_CONFIG_FILE"]).open("w") as file:
+            self.profiles.write(file)
+
+    def run(self, command: str) -> str:
+        if "ingest emit" in command:  # positions below its own folder
+            command += f" --state {self.pipeline.folder / 'state'}"
+        done = self.pipeline.call("bash", "-c", command)
+        assert done.returncode == 0, (command, done.stdout, done.stderr)
+        return done.stdout
+
+
+def test_the_walk_leads_from_the_emitters_role_to_a_report(
     server: MiniStack, pipeline: Pipeline
 ) -> None:
-    core = CoreStack(server, UserId="walk")
-    pipeline.env["LANDING"] = core.outputs["Landing"]
-    event = {
-        "pin": {"index": 7528, "category": "travel", "title": "Reykjavík"},
-        "geo": {"ind": 7528, "timestamp": "2021-05-01 10:00:00", "country": "Iceland"},
-        "user": {"ind": 7528, "first_name": "A", "last_name": "B", "age": 30},
-    }
-    source = pipeline.folder / "source"
-    source.mkdir()
-    for name, record in event.items():
-        (source / f"{name}.jsonl").write_text(json.dumps(record) + "\n", "utf-8")
-    landing = core.outputs["Landing"]
-    user = ("--user-id", "walk")
+    walker = Walker(CoreStack(server, UserId="walk"), pipeline)
+    said = {}
+    for command in walk("Core"):
+        said[command] = walker.follow(command.replace(USER_ID, "walk"))
 
-    pipeline.env |= core.role("Emitter")
-    state = ("--state", str(pipeline.folder / "state"))
-    pipeline.ingest("emit", "kinesis", "--source", str(source), *user, *state)
-    pipeline.env |= core.role("Lander")
-    pipeline.ingest("land", "kinesis", *user, "--landing", landing)
-    pipeline.env |= core.role("Reader")
-    assert "Clean" in pipeline.ingest("verify", landing)
-    pipeline.dbt("build", "--exclude-resource-type", "unit_test")
-    assert pipeline.rows("rpt_top_category_by_country") == [("Iceland", "travel", 1)]
+    assert pipeline.rows("fct_posts", "count(*)") == [(100,)]
+    assert any("Clean" in told for told in said.values())
+    *_, answers = said.values()
+    assert "country" in answers
+    denied = "AWS_PROFILE=reader ingest land kinesis --user-id walk --landing $LANDING"
+    assert "grant s3:PutObject" in pipeline.call("bash", "-c", denied).stderr
 
 
 class Proxy(SignedGateway):
