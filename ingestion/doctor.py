@@ -89,7 +89,21 @@ def look_at_brokers(admin: "AdminClient", user_id: str) -> Iterator[Finding]:
             f"brokers, {record_type}",
             lambda t=topic: topic_identity(admin, t, _BROKER_SECONDS),  # type: ignore[misc]
         )
-        yield finding._replace(says=f"{topic} is there") if finding.ok else finding
+        if not finding.ok:
+            yield finding
+            continue
+        yield finding._replace(says=f"{topic} is there")
+        yield look(
+            f"brokers, {record_type}, retention",
+            lambda t=topic: _retention(admin, t),  # type: ignore[misc]
+        )
+
+
+def _retention(admin: "AdminClient", topic: str) -> str:
+    from ingestion.kafka_source import topic_retention  # noqa: PLC0415 - most do not ask
+
+    kept = topic_retention(admin, topic, _BROKER_SECONDS)
+    return "for ever" if kept is None else f"{kept / 3600:,.0f} hours"
 
 
 def look_at_dbt(target: str) -> Finding:

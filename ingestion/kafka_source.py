@@ -16,7 +16,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._config import ConfigEntry, ConfigResource
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from ingestion.against import Stretch
@@ -257,10 +257,36 @@ class KafkaReader:
         found = {}
         for resource, future in futures.items():
             with suppress(KafkaException, TimeoutError):
-                kept = int(future.result(_GAUGE_SECONDS)["retention.ms"].value or -1)
-                if kept >= 0:
-                    found[resource.name] = kept / 1000
+                kept = _kept_seconds(future.result(_GAUGE_SECONDS))
+                if kept is not None:
+                    found[resource.name] = kept
         return found
+
+
+def topic_retention(
+    admin: AdminClient, topic: str, timeout: float = 30.0
+) -> float | None:
+    """Return for how many seconds a topic keeps records; None is for ever.
+
+    Raises `StopError` for who may not ask.
+    """
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+    try:
+        futures = admin.describe_configs([resource], request_timeout=timeout)
+        return _kept_seconds(futures[resource].result(timeout))
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            raise StopError(
+                f"{topic} may not be asked how long it keeps records, so no metric "
+                "warns before they expire: grant DESCRIBE_CONFIGS on the topic, on "
+                "Amazon MSK kafka-cluster:DescribeTopicDynamicConfiguration."
+            ) from error
+        raise explain_kafka(error, f"look at the topic {topic}") from error
+
+
+def _kept_seconds(config: Mapping[str, ConfigEntry]) -> float | None:
+    kept = int(config["retention.ms"].value or -1)
+    return kept / 1000 if kept >= 0 else None
 
 
 def topic_identity(admin: AdminClient, topic: str, timeout: float = 30.0) -> str:

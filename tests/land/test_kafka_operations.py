@@ -267,5 +267,6 @@ def test_the_doctor_asks_brokers_for_topics(broker: Broker) -> None:
     }
     assert told.exit_code == 1
     assert found["brokers, pin"]["says"] == "asked.pin is there"
+    assert found["brokers, pin, retention"]["says"] == "168 hours"
     assert not found["brokers, geo"]["ok"]
     assert "Cannot look at the topic asked.geo" in found["brokers, geo"]["says"]

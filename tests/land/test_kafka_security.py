@@ -192,6 +192,21 @@ def test_a_group_that_may_not_be_read_is_one_sentence(
     assert "Grant READ on the group (--group names another)" in result.stderr
 
 
+def test_the_doctor_says_who_will_not_be_warned_before_records_expire(
+    broker: Broker, authority: trustme.CA, tmp_path: Path
+) -> None:
+    options = ["--bootstrap", broker.at["SCRAM"], "--user-id", "a"]
+    config = ["--kafka-config", str(scram(authority, tmp_path))]
+    told = CliRunner().invoke(main, ["doctor", *options, *config]).stdout
+    assert "ok     brokers, pin: a.pin is there" in told
+    assert "WRONG  brokers, pin, retention: a.pin may not be asked" in told
+
+    topic, may = ResourceType.TOPIC, AclOperation.DESCRIBE_CONFIGS
+    grant(broker, "lander", topic, "a.pin", may)
+    told = CliRunner().invoke(main, ["doctor", *options, *config]).stdout
+    assert "ok     brokers, pin, retention: 168 hours" in told
+
+
 # --- tokens ------------------------------------------------------------------------
 
 
