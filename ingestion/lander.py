@@ -606,7 +606,7 @@ class PartitionLander:
         self._write_letters()
         body = self._chain.landing.encode(self._buffer.lines)
         link = self._link(sha256(body).hexdigest())
-        if self._chain.commit(link, body) is not link:
+        if self._chain.commit(link, body) != link:
             self.conflicts += 1
             self._refused(self._chain.partition)
             self.again()

@@ -213,9 +213,9 @@ class Chain:
     def commit(self, link: Link, body: bytes) -> Link:
         """Try to take the chain's next place, and return the link that has it.
 
-        That is `link` when it was committed, and else the link of whoever was first
-        (it may be this writer's own, when only the answer was lost). Either way
-        `end` and `next` move behind it, and one of ours there is durable.
+        That is equal to `link` when it was committed, also where only the answer was
+        lost, and else the link of whoever was first. Either way `end` and `next` move
+        behind it, and one of ours there is durable.
         """
         if link.start != self.next:
             raise ValueError(f"link at {link.start}, but the chain ends at {self.next}")

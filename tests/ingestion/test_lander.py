@@ -468,6 +468,28 @@ def test_the_same_bytes_with_another_next_are_not_taken_for_ones_own_link() -> N
     assert ledger(store).dead == 1
 
 
+def test_a_link_whose_answer_was_lost_is_told_and_is_no_conflict() -> None:
+    store, topic, told = MemoryStore(), Topic({0: b"a", 1: None}), list[Landed]()
+    running = lander(store, topic, follow=True, tell=told.append)
+    running._start()  # noqa: SLF001
+    running.step()
+    losing = iter([False, True])  # the letter's answer comes, the link's does not
+
+    def lose() -> None:
+        if next(losing, False):
+            raise RetryError("The answer was lost.")
+
+    store.after = lose
+    with pytest.raises(RetryError):
+        running._flush_all("seconds")  # noqa: SLF001
+    assert store.lines() == [b"a"]
+    running.shaken = True
+    running.step()
+    assert [(x.why, x.link.next, x.conflicts) for x in told] == [("retry", 2, 0)]
+    assert [x.reasons for x in told] == [{"null_value": 1}]
+    assert (running.totals[PIN].records, running.totals[PIN].dead) == (1, 1)
+
+
 def test_a_record_that_was_on_its_way_before_a_seek_makes_no_hole() -> None:
     store, topic = MemoryStore(), Topic(numbered(*range(10)))
     reader = MemoryReader(topic, size=4)
