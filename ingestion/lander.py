@@ -172,6 +172,10 @@ def _base64(value: bytes | None) -> str | None:
     return None if value is None else b64encode(value).decode()
 
 
+REASONS: Final = ("null_value", "too_large", "not_utf8", "kpl_aggregate", "newline")
+"""Why a record can be no line."""
+
+
 def line_or_reason(value: bytes | None, max_bytes: int) -> bytes | str:
     """Return the line that a record is, or the reason why it can be none.
 

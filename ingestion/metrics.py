@@ -13,7 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from ingestion.errors import IngestError, explained
-from ingestion.lander import Landed, Lander, PartitionLander, Reader
+from ingestion.lander import REASONS, Landed, Lander, PartitionLander, Reader
 from ingestion.stores import Partition
 
 _WELL_SECONDS: Final = 60.0
@@ -45,12 +45,14 @@ class WatchedReader(Reader, Protocol):
 class Metrics(Collector):
     """The metrics of one lander. Gauges are made when somebody asks.
 
-    Counters begin with 0 at the start of the process, as Prometheus expects.
+    Counters begin with 0 when a partition is first looked at, of every reason too:
+    Prometheus sees no increase in a series that begins with 1.
     """
 
     def __init__(self, reader: WatchedReader, lander: Lander) -> None:
         """Listen to what the lander tells, beside whoever listens already."""
         self.registry = CollectorRegistry()
+        self.registry.register(self)  # first: it begins the others' counts
         self._reader = reader
         self._lander = lander
         self._message = "starting"
@@ -69,7 +71,6 @@ class Metrics(Collector):
             registry=self.registry,
             buckets=_SIZES,
         )
-        self.registry.register(self)
         lander.tell, lander.refused = self._landed, self._refused
         lander.waiting = self._waiting
 
@@ -121,12 +122,19 @@ class Metrics(Collector):
         up, extents = self._ask()
         for partition, lander in self._partitions().items():
             place = partition.topic, str(partition.number)
+            self._begin(place)
             found = self._values(lander, extents.get(partition, Extent()))
             for gauge, value in zip(gauges.values(), found, strict=True):
                 if value is not None:
                     gauge.add_metric(place, value)
         yield from gauges.values()
         yield GaugeMetricFamily("ingest_source_up", "Whether it answered.", value=up)
+
+    def _begin(self, place: tuple[str, str]) -> None:
+        for counter in (self._links, self._records, self._bytes, self._conflicts):
+            counter.labels(*place)
+        for reason in REASONS:
+            self._dead.labels(*place, reason)
 
     def _partitions(self) -> dict[Partition, PartitionLander]:
         return dict(self._lander.partitions)

@@ -15,7 +15,15 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ingestion.errors import RetryError, StopError
-from ingestion.lander import Batch, Landed, Lander, Log, Point
+from ingestion.lander import (
+    REASONS,
+    Batch,
+    Landed,
+    Lander,
+    Log,
+    Point,
+    line_or_reason,
+)
 from ingestion.landing import Link
 from ingestion.metrics import Extent, Metrics, served
 from ingestion.stores import Partition
@@ -135,6 +143,26 @@ def test_links_and_conflicts_are_counted_and_told_on() -> None:
     size = {"topic": "u.pin", "le": "100.0"}
     assert value("ingest_link_records_bucket", size) == 1
     assert len(told) == 2
+
+
+def test_counters_begin_with_0_so_that_the_first_increase_is_seen() -> None:
+    metrics, lander = watched(Standing(), Source())
+    families = list(metrics.registry.collect())
+    counters = [f for f in families if f.type == "counter"]
+    first = [x for f in counters for x in f.samples if x.name.endswith("_total")]
+    assert {x.value for x in first} == {0}
+    lander.refused(PIN)
+    for reason in REASONS:
+        lander.tell(landed(1)._replace(reasons={reason: 1}))
+    again = [x for f in metrics.registry.collect() for x in f.samples]
+    named = {(x.name, *x.labels.values()) for x in again if x.name.endswith("_total")}
+    assert named == {(x.name, *x.labels.values()) for x in first}
+
+
+def test_every_reason_there_is_begins_with_0() -> None:
+    values = [None, b"x" * 9, b"\xff", b"\xf3\x89\x9a\xc2", b"a\nb", b'"a"']
+    found = [line_or_reason(value, 8) for value in values]
+    assert set(found) - {b'"a"'} == set(REASONS)
 
 
 # --- HTTP --------------------------------------------------------------------------
