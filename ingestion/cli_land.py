@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _S3_SECONDS = 20.0
 _S3_FOLLOW_SECONDS = 2.0  # then the lander waits itself, and takes part in its group
+_KAFKA_FOLLOW_SECONDS = 10.0  # twice, with leaving the group, are within 25 too
 _GRACE_SECONDS = 3.0  # with one time-out of S3, an end within 25 seconds
 
 
@@ -60,7 +61,8 @@ def land() -> None:
     type=click.FloatRange(min=0, min_open=True),
     default=30.0,
     show_default=True,
-    help="Seconds to wait for an answer of the brokers.",
+    help="Seconds to wait for an answer of the brokers; with --follow 10 at most, and "
+    "then again.",
 )
 @click.option(
     "--start",
@@ -99,6 +101,8 @@ def land_kafka(  # noqa: PLR0917 - click passes options by name
 
     names = _names("--topics", topics, user_id, topic_name)
     asked = LandAsked(**options)
+    if asked.follow:
+        timeout = min(timeout, _KAFKA_FOLLOW_SECONDS)
 
     @cache
     def opened_admin() -> "KafkaAdmin":

@@ -91,7 +91,8 @@ class Interrupts:
         self.check(grace)
 
     def _remember(self, signum: int, _frame: FrameType | None) -> None:
-        self.signum, self._since = signum, time.monotonic()
+        if self.signum is None:
+            self.signum, self._since = signum, time.monotonic()
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     @classmethod

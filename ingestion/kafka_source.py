@@ -25,7 +25,7 @@ from ingestion.lander import Batch, Bounds, Columns, Log, Point, Record
 from ingestion.landing import Link
 from ingestion.metrics import Extent
 from ingestion.stores import Partition
-from ingestion.topics import KafkaAdmin, explain_kafka
+from ingestion.topics import KafkaAdmin, answer_of, explain_kafka
 
 _BATCH: Final = 1_000
 _READ_SECONDS: Final = 1.0
@@ -245,9 +245,10 @@ class KafkaReader:
         futures = self.admin.list_offsets(asked, request_timeout=_GAUGE_SECONDS)
         try:
             return {
-                p: futures[x].result(_GAUGE_SECONDS).offset for p, x in places.items()
+                p: answer_of(futures[x], _GAUGE_SECONDS).offset
+                for p, x in places.items()
             }
-        except (KafkaException, TimeoutError) as error:
+        except KafkaException as error:
             raise RetryError("The brokers do not tell their offsets.") from error
 
     def _retentions(self, topics: set[str]) -> dict[str, float]:
@@ -256,8 +257,8 @@ class KafkaReader:
         futures = self.admin.describe_configs(asked, request_timeout=_GAUGE_SECONDS)
         found = {}
         for resource, future in futures.items():
-            with suppress(KafkaException, TimeoutError):
-                kept = _kept_seconds(future.result(_GAUGE_SECONDS))
+            with suppress(KafkaException):
+                kept = _kept_seconds(answer_of(future, _GAUGE_SECONDS))
                 if kept is not None:
                     found[resource.name] = kept
         return found
@@ -296,10 +297,10 @@ def topic_identity(admin: AdminClient, topic: str, timeout: float = 30.0) -> str
         futures = admin.describe_topics(
             TopicCollection([topic]), request_timeout=timeout
         )
-        found = futures[topic].result(timeout)
-        return f"kafka:{cluster.result(timeout).cluster_id}:{found.topic_id}"
+        found, where = answer_of(futures[topic], timeout), answer_of(cluster, timeout)
     except KafkaException as error:
         raise explain_kafka(error, f"look at the topic {topic}") from error
+    return f"kafka:{where.cluster_id}:{found.topic_id}"
 
 
 def _require_harmless(error: KafkaError, place: Place) -> None:
@@ -366,7 +367,7 @@ def offset_at(
                 isolation_level=IsolationLevel.READ_COMMITTED,
                 request_timeout=timeout,
             )
-            offset: int = futures[place].result(timeout).offset
+            offset: int = answer_of(futures[place], timeout).offset
         except KafkaException as error:
             raise explain_kafka(error, f"look for a time in {partition}") from error
         if offset >= 0:

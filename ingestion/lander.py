@@ -787,19 +787,20 @@ class Lander:
     def _patiently(
         self, act: Callable[[], None], interrupted: Callable[[], bool]
     ) -> None:
-        """Act; with `follow`, what may pass is waited out, and all is read again."""
+        """Act; with `follow`, what may pass is waited out, and all is read again.
+
+        Asked to end while it waits, it returns: what waits too is tried once more.
+        """
         wait = 1.0
         while not interrupted():
             try:
                 act()
             except RetryError as error:
-                if not self.follow:
+                if not self.follow or interrupted():
                     raise
                 self.shaken = True
                 self.waiting(str(error), wait)
                 self._sleep(wait, interrupted)
-                if interrupted():
-                    raise
                 wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
             else:
                 self.turned = self.clock.now()

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from types_boto3_kinesis import KinesisClient
+
+T = TypeVar("T")
 
 _SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.5
@@ -44,7 +46,18 @@ _MAY_PASS: Final = {
     KafkaError._TIMED_OUT,  # noqa: SLF001
     KafkaError.REQUEST_TIMED_OUT,
     KafkaError.NOT_CONTROLLER,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.REPLICA_NOT_AVAILABLE,
+    KafkaError.BROKER_NOT_AVAILABLE,
+    KafkaError.OFFSET_NOT_AVAILABLE,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.NETWORK_EXCEPTION,
+    KafkaError.KAFKA_STORAGE_ERROR,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
 }
 
 
@@ -196,7 +209,7 @@ def _created(admin: AdminClient, names: Sequence[str], shape: Shape) -> set[str]
     created = set()
     for name, future in futures.items():
         try:
-            future.result(_SECONDS)
+            answer_of(future)
             created.add(name)
         except KafkaException as error:
             if _error(error).code() != KafkaError.TOPIC_ALREADY_EXISTS:
@@ -215,12 +228,21 @@ def _shape(admin: AdminClient, name: str) -> Shape:
     resource = ConfigResource(ConfigResource.Type.TOPIC, name)
     try:
         partitions = admin.list_topics(name, timeout=_SECONDS).topics[name].partitions
-        config = admin.describe_configs([resource])[resource].result(_SECONDS)
+        config = answer_of(admin.describe_configs([resource])[resource])
     except KafkaException as error:
         raise explain_kafka(error, f"look at the topic {name}") from error
     replication = min((len(p.replicas) for p in partitions.values()), default=0)
     min_isr = int(config["min.insync.replicas"].value or 0)
     return Shape(len(partitions), replication, min_isr)
+
+
+def answer_of(future: "Future[T]", seconds: float = _SECONDS) -> T:
+    """Return an answer of the brokers; none in time is a `KafkaException` too."""
+    try:
+        return future.result(seconds)
+    except TimeoutError as error:
+        failed = KafkaError(KafkaError._TIMED_OUT, f"no answer in {seconds:g} s")  # noqa: SLF001
+        raise KafkaException(failed) from error
 
 
 def _error(error: KafkaException) -> KafkaError:

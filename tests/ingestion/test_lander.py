@@ -6,6 +6,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from random import Random
 from typing import BinaryIO
@@ -529,6 +530,31 @@ def test_what_may_pass_is_waited_out_with_follow_and_ends_a_run_without() -> Non
     failures = iter([True])
     with pytest.raises(RetryError):
         land(MemoryStore(before=fail), topic)
+
+
+@pytest.mark.parametrize("answers_again", [True, False])
+def test_asked_to_end_while_it_waits_it_tries_once_more(answers_again: bool) -> None:
+    store, topic, clock = MemoryStore(), Topic(numbered(*range(5))), SteppingClock()
+    flush = Flush(max_records=5)
+    running = lander(store, topic, flush=flush, clock=clock, follow=True)
+    failing = [True]
+
+    def fail() -> None:
+        if failing and running.partitions and running.partitions[PIN].size:
+            raise RetryError("Busy.")
+
+    def interrupted() -> bool:
+        return clock.time > 10
+
+    def waiting(_: str, seconds: float) -> None:
+        assert not interrupted()
+        if clock.time + seconds > 10 and answers_again:
+            failing.clear()
+
+    store.before, running.waiting = fail, waiting
+    with nullcontext() if answers_again else pytest.raises(RetryError):
+        running.run(interrupted)
+    assert store.lines() == list(topic.records.values()) * answers_again
 
 
 def test_an_offset_is_acknowledged_when_its_link_is_there_and_not_before() -> None:

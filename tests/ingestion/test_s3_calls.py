@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
@@ -217,6 +218,16 @@ def test_a_sleep_ends_soon_after_the_signal_that_ends_the_run() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(InterruptError):
             interrupts.sleep(3600)
+
+
+def test_a_signal_sent_again_and_again_puts_the_end_off_no_further() -> None:
+    interrupts = Interrupts()
+    with interrupts.catching():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(InterruptError):
+            interrupts.check(grace=0.05)
 
 
 @pytest.mark.parametrize(

@@ -258,6 +258,33 @@ def test_a_landing_is_watched_while_it_goes_on(broker: Broker, tmp_path: Path) -
     assert code == 0
 
 
+def test_brokers_that_hang_are_waited_out_and_sigterm_ends_it_within_25_seconds(
+    broker: Broker, tmp_path: Path
+) -> None:
+    broker.create_topics("f.pin")
+    following = Following(broker, "f.pin", tmp_path, "--flush-seconds", "3")
+    told = following.process.stdout
+    assert told is not None
+    try:
+        wait_until(lambda: following.values().get("ingest_lag_records") == 0)
+        produce(broker, "f.pin", *[b"1"] * 3)
+        wait_until(lambda: following.values().get("ingest_lag_seconds", 0) > 0)
+        with broker.frozen():
+            said = json.loads(told.readline())
+            assert said["event"] == "waiting"
+            assert (
+                "Cannot look at the topic f.pin: no answer in 10 s" in said["message"]
+            )
+            following.process.send_signal(signal.SIGTERM)
+            assert following.process.wait(25) == 128 + signal.SIGTERM
+    finally:
+        following.process.kill()
+        told.close()
+    assert land(broker, "f.pin", tmp_path).exit_code == 0
+    (file,) = (tmp_path / "topics/f.pin/partition=0").iterdir()
+    assert file.read_bytes() == b"1\n" * 3
+
+
 def test_the_doctor_asks_brokers_for_topics(broker: Broker) -> None:
     broker.create_topics("asked.pin")
     options = ("--user-id", "asked", "--bootstrap", broker.bootstrap, "--json")

@@ -1,7 +1,9 @@
 """A real Kafka broker in KRaft mode, in a folder of its own."""
 
 import base64
+import os
 import shutil
+import signal
 import subprocess
 import uuid
 from collections.abc import Iterator, Mapping
@@ -123,6 +125,15 @@ class Broker:
     def stop(self) -> None:
         """Let it shut down."""
         self._process.stop()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let it keep its connections and answer nothing inside the block."""
+        os.kill(self._process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self._process.pid, signal.SIGCONT)
 
     def __enter__(self) -> Self:
         """Return the broker."""
