@@ -274,7 +274,7 @@ def topic_retention(
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
     try:
         futures = admin.describe_configs([resource], request_timeout=timeout)
-        return _kept_seconds(futures[resource].result(timeout))
+        return _kept_seconds(answer_of(futures[resource], timeout))
     except KafkaException as error:
         if error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
             raise StopError(
