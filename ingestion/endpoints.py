@@ -145,9 +145,11 @@ class Endpoint:
         *,
         make_session: Callable[[], requests.Session] = requests.Session,
         now: Callable[[], float] = time.time,
+        read_seconds: float | None = None,
     ) -> None:
-        """Connect to nothing yet."""
+        """Connect to nothing yet; wait `read_seconds`, or as the place wants it."""
         self.place = place
+        self._read_seconds = read_seconds or place.read_seconds
         self._authentication = authentication or Authentication(NoAuth(), secret=False)
         place.require_safe(self._authentication)
         self._make_session = make_session
@@ -174,7 +176,7 @@ class Endpoint:
                 data=body,
                 headers=dict(headers),
                 auth=self._authentication.auth,
-                timeout=(CONNECT_SECONDS, self.place.read_seconds),
+                timeout=(CONNECT_SECONDS, self._read_seconds),
                 allow_redirects=False,
             )
         except (requests.RequestException, LocationParseError) as error:
@@ -197,8 +199,8 @@ class Endpoint:
                 ) from error
             return Again(f"TLS with {where} failed", ambiguous=True)
         if isinstance(error, requests.ReadTimeout):
-            seconds = self.place.read_seconds
-            return Again(f"{where} did not answer within {seconds:g} s", ambiguous=True)
+            seconds = f"{self._read_seconds:g} s"
+            return Again(f"{where} did not answer within {seconds}", ambiguous=True)
         if isinstance(error, requests.ConnectTimeout) or _never_connected(error):
             return Again(f"cannot connect to {where}")
         if isinstance(

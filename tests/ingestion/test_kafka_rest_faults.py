@@ -47,10 +47,18 @@ class MortalCursor(Cursor):
     """Writes nothing any more once the process is gone."""
 
     alive = True
+    saved = 0
+
+    @property
+    def saved_at(self) -> float:
+        return self._saved_at
 
     def save(self, position: int, *, now: bool = False) -> None:
+        before = self.saved_at
         if self.alive:
             super().save(position, now=now)
+        if now or self.saved_at != before:
+            self.saved = position
 
 
 class WatchedTransport(KafkaRestTransport):
@@ -74,6 +82,7 @@ class WatchedTransport(KafkaRestTransport):
         for message, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, Acknowledged):
                 assert message.value in stored
+                self._world.acknowledged[message.position] = self._world.pace.time
         return outcomes
 
 
@@ -85,7 +94,8 @@ class World:
     def __init__(self, dialect: str, root: Path, rows: list[Message]) -> None:
         self.rows = rows
         self.pace = FakePace()
-        self.proxy = MemoryProxy(dialect, TOPIC)
+        self.proxy = MemoryProxy(dialect, TOPIC, wait=self.pace.sleep)
+        self.acknowledged: dict[int, float] = {}
         self.state = State(root, UnsyncedFiles())
 
     @property
@@ -122,6 +132,7 @@ class World:
             try:
                 courier.deliver(self._from(position), position)
             except KilledError:
+                self.check_twice(cursor, courier.settled_below)
                 cursor.alive = False
         self.check_below(cursor.resume())
 
@@ -159,6 +170,12 @@ class World:
             if self.pace.time > 100_000:
                 raise AssertionError("it never ends")
             yield message
+
+    def check_twice(self, cursor: MortalCursor, settled_below: int) -> None:
+        """What was settled and will be sent again is of the second since the save."""
+        for position in range(cursor.saved, settled_below):
+            if (at := self.acknowledged.get(position)) is not None:
+                assert at - cursor.saved_at < 1
 
     def check_below(self, position: int) -> None:
         """Everything below a position that was saved is stored or set aside."""
@@ -207,18 +224,27 @@ def test_a_request_that_timed_out_may_be_stored_behind_a_newer_value_of_its_key(
 ROWS = st.lists(
     st.tuples(st.integers(0, 5), st.integers(0, 9).map(lambda n: n > 0)), max_size=40
 ).map(messages)
+
+
+def faults(names: Sequence[str], *over: int) -> st.SearchStrategy[Fault]:
+    return st.tuples(st.sampled_from(names), st.sampled_from(over)).map(
+        lambda drawn: Fault(*drawn)
+    )
+
+
+SLOW = st.tuples(st.integers(0, 3), st.sampled_from([1.0, 69.0, 71.0, 300.0]))
 FAULTS = st.lists(
     st.one_of(
-        st.builds(
-            Fault,
-            st.sampled_from(["drop", "reset", "429", "503", "500", "502", "504"]),
-            st.integers(0, 3),
-        ),
-        st.builds(Fault, st.sampled_from(["html", "short", "minus"]), st.just(0)),
-        st.builds(Fault, st.sampled_from(["partial", "unclear"]), st.integers(0, 3)),
-        st.builds(Fault, st.sampled_from(["413", "422"]), st.integers(1, 3)),
+        faults(["drop", "reset", "429", "503", "500", "502", "504"], 0, 1, 2, 3),
+        faults(["html", "short", "minus"], 0),
+        faults(["partial", "unclear"], 0, 1, 2, 3),
+        faults(["413", "422"], 1, 2, 3),
+        SLOW.map(lambda drawn: Fault("slow", *drawn)),
     ),
     max_size=12,
+)
+LASTING = st.lists(
+    st.integers(1, 3).map(lambda over: Fault("504", over, lasting=True)), max_size=1
 )
 KILLS = st.lists(st.tuples(st.integers(1, 12), st.booleans()), max_size=3)
 
@@ -226,16 +252,17 @@ KILLS = st.lists(st.tuples(st.integers(1, 12), st.booleans()), max_size=3)
 @settings(
     max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
-@given(st.sampled_from(sorted(DIALECTS)), ROWS, FAULTS, KILLS)
+@given(st.sampled_from(sorted(DIALECTS)), ROWS, FAULTS, LASTING, KILLS)
 def test_no_order_of_faults_and_kills_loses_a_record_or_an_order(
     dialect: str,
     rows: list[Message],
-    faults: list[Fault],
+    once: list[Fault],
+    lasting: list[Fault],
     kills: list[tuple[int, bool]],
 ) -> None:
     with tempfile.TemporaryDirectory() as root:
         world = World(dialect, Path(root), rows)
-        world.proxy.front.faults = list(faults)
+        world.proxy.front.faults = once + lasting
         for kill_at, after in kills:
             world.run_or_stop(kill_at, after=after)
         world.run_to_the_end()

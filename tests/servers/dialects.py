@@ -34,11 +34,12 @@ Result = Stored | Failed
 
 
 class Reply(NamedTuple):
-    """An answer of the proxy."""
+    """An answer of the proxy, which comes after `seconds`."""
 
     status: int
     body: bytes
     headers: dict[str, str]
+    seconds: float = 0.0
 
     @property
     def failed(self) -> bool:
@@ -90,7 +91,9 @@ class Strimzi:
         problem = self._problem(content_type, body)
         if problem is None:
             return None
-        more: dict[str, Any] = {"validation_errors": []} if "schema" in problem else {}
+        more: dict[str, Any] = {}
+        if "Schema" in problem:
+            more = {"validation_errors": ["The real text is not recorded."]}
         return error(400, 400, f"Validation error on: {problem}", **more)
 
     def _problem(self, content_type: str, body: bytes) -> str | None:
@@ -213,12 +216,14 @@ class Fault(NamedTuple):
     `429`, `413`, `422`: not stored. `partial`: every second record fails in a way that
     passes (Karapace says so to nobody); `unclear`: in a way nobody can tell. `short`,
     `minus`: an answer that acknowledges badly. `slow`: stored, answered after
-    `seconds`. Each waits for a post of more than `over` records.
+    `seconds`. Each waits for a post of more than `over` records; one that is `lasting`
+    happens to every such post, beside those that happen once.
     """
 
     name: str
     over: int = 0
     seconds: float = 0.0
+    lasting: bool = False
 
 
 def with_fault(
@@ -245,7 +250,8 @@ def _misanswered(fault: Fault, dialect: Dialect, results: Sequence[Result]) -> R
     if fault.name in {"500", "502", "504"}:
         return error(int(fault.name), int(fault.name), "Broken")
     told = {"short": results[:-1], "minus": [Stored(0, -1) for _ in results]}
-    return dialect.answer(told.get(fault.name, results))
+    answer = dialect.answer(told.get(fault.name, results))
+    return answer._replace(seconds=fault.seconds)
 
 
 def _every_second(
@@ -295,6 +301,9 @@ class Front:
         return with_fault(fault, self.dialect, topic, records, self._store)
 
     def _next_fault(self, records: int) -> Fault | None:
-        if self.faults and self.faults[0].over < records:
-            return self.faults.pop(0)
-        return None
+        once = [fault for fault in self.faults if not fault.lasting]
+        if once and once[0].over < records:
+            self.faults.remove(once[0])
+            return once[0]
+        lasting = (f for f in self.faults if f.lasting and f.over < records)
+        return next(lasting, None)

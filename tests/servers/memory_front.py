@@ -1,8 +1,9 @@
 """A Kafka REST proxy without a network: what `requests` sends is answered in place."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http.client import responses
 from io import BytesIO
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import requests
@@ -20,17 +21,29 @@ from requests.structures import CaseInsensitiveDict
 
 
 class MemoryLog:
-    """The broker: lists of records, one for each topic, in a single partition."""
+    """The broker: lists of records, one for each topic, in a single partition.
 
-    def __init__(self, *topics: str) -> None:
+    One that is `expiring` does not take what stands behind a record that is too large,
+    as Java's producer has it behind the Strimzi bridge.
+    """
+
+    def __init__(self, *topics: str, expiring: bool = False) -> None:
         self.topics: dict[str, Records] = {topic: [] for topic in topics}
+        self._expiring = expiring
 
     def has_topic(self, topic: str) -> bool:
         return topic in self.topics
 
     def store(self, topic: str, records: Records) -> Sequence[Result]:
         """Store records; one that holds the text `unstorable` fails for ever."""
-        return [self._store(topic, record) for record in records]
+        good = len(records)
+        if self._expiring and len(records) > 1:
+            bad = [n for n, (_, value) in enumerate(records) if b"unstorable" in value]
+            good = min(bad, default=good)
+        left = len(records) - good
+        text = f"Expiring {left} record(s) for {topic}-0:10000 ms has passed since"
+        late = [Failed("timed_out", f"{text} batch creation")] * left
+        return [*(self._store(topic, record) for record in records[:good]), *late]
 
     def _store(self, topic: str, record: tuple[bytes | None, bytes]) -> Result:
         log = self.topics.get(topic)
@@ -49,14 +62,19 @@ class MemoryAdapter(BaseAdapter):
     After an answer with an error it must not be used again: that is noted in `misused`.
     """
 
-    def __init__(self, front: Front, misused: list[str]) -> None:
+    def __init__(
+        self, front: Front, misused: list[str], wait: Callable[[float], None]
+    ) -> None:
         super().__init__()
         self._front = front
         self._misused = misused
+        self._wait = wait
         self._poisoned = False
 
     def send(  # type: ignore[override]
-        self, request: requests.PreparedRequest, **_: object
+        self,
+        request: requests.PreparedRequest,
+        **named: Any,  # noqa: ANN401 - as in requests
     ) -> requests.Response:
         if self._poisoned:
             self._misused.append(str(request.url))
@@ -66,7 +84,11 @@ class MemoryAdapter(BaseAdapter):
         except DroppedError as error:
             self._poisoned = True
             raise requests.ConnectionError(request=request) from error
-        self._poisoned = reply.failed
+        _, read_seconds = named["timeout"]
+        self._wait(min(reply.seconds, read_seconds))
+        self._poisoned = reply.failed or reply.seconds > read_seconds
+        if reply.seconds > read_seconds:
+            raise requests.ReadTimeout(request=request)
         return response(request, reply)
 
     def _reply(self, topic: str, request: requests.PreparedRequest) -> Reply:
@@ -95,14 +117,20 @@ def response(request: requests.PreparedRequest, reply: Reply) -> requests.Respon
 class MemoryProxy:
     """Makes sessions that end in one front."""
 
-    def __init__(self, dialect: str, *topics: str) -> None:
-        self.log = MemoryLog(*topics)
+    def __init__(
+        self,
+        dialect: str,
+        *topics: str,
+        wait: Callable[[float], None] = lambda _: None,
+    ) -> None:
+        self.log = MemoryLog(*topics, expiring=dialect == "strimzi")
+        self._wait = wait
         self.front = Front(dialect, self.log.store, self.log.has_topic)
         self.misused: list[str] = []
 
     def make_session(self) -> requests.Session:
         session = requests.Session()
-        session.mount("http://", MemoryAdapter(self.front, self.misused))
+        session.mount("http://", MemoryAdapter(self.front, self.misused, self._wait))
         return session
 
 

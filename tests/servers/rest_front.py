@@ -77,17 +77,18 @@ class RestFront:
         self._process.kill()
 
     def plan(self, *faults: Fault) -> None:
-        """Let the next posts go wrong, one each."""
+        """Let the next posts go wrong, one each; or all, by a fault that is lasting."""
         request = urllib.request.Request(  # noqa: S310 - our own loopback address
             f"{self.url}/faults", data=json.dumps(faults).encode(), method="PUT"
         )
         with urllib.request.urlopen(request, timeout=5):  # noqa: S310
             pass
 
-    def faults_left(self) -> int:
-        """Return how many faults have not happened yet."""
+    def faults_left(self) -> list[list[object]]:
+        """Return the faults that have not happened yet, and those that last."""
         with urllib.request.urlopen(f"{self.url}/faults", timeout=5) as answer:  # noqa: S310
-            return len(json.loads(answer.read()))
+            left: list[list[object]] = json.loads(answer.read())
+        return left
 
 
 class Cluster:
@@ -187,7 +188,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer for a topic, or with the faults that are left."""
         if self.path == "/faults":
-            self._reply(json_reply(200, self.front.faults))
+            self._reply(json_reply(200, list(map(list, self.front.faults))))
             return
         try:
             reply = self.front.get(self._topic())
@@ -206,15 +207,14 @@ class Handler(BaseHTTPRequestHandler):
         if self._poisoned:
             time.sleep(3600)
         topic, body = self._topic(), self._body()
-        fault = self.front.faults[0] if self.front.faults else None
+        fault = next(iter(self.front.faults), None)
         try:
             kind = self.headers["Content-Type"]
             reply = self.front.post(topic, kind, body)
         except DroppedError:
             self._cut(reset=fault is not None and fault.name == "reset")
             return
-        if fault is not None and fault not in self.front.faults:
-            time.sleep(fault.seconds)
+        time.sleep(reply.seconds)
         self._note(topic, reply)
         self._poisoned = reply.failed
         self._reply(reply)
