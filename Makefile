@@ -28,6 +28,7 @@ help: ## Print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
 
 setup: .venv/run.done profiles.yml $(DUCKDB_PATH) ## Make .venv, profiles.yml and an empty database
+	@cmp -s profiles.yml.example profiles.yml || echo "profiles.yml is not as profiles.yml.example is now: if you did not change it, remove it, and make setup copies it anew" >&2
 
 $(DUCKDB_PATH): | .venv/run.done profiles.yml
 	@mkdir -p '$(@D)'

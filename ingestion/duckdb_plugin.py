@@ -52,14 +52,25 @@ def broken_lines(content: bytes) -> list[int]:
 def landed_paths(root: str, folder: str, pattern: str) -> list[str]:
     """Return the paths of the files in a landing's `folder` that match, in order.
 
-    `pattern` is for the path below `root`, `<folder>/<topic>/partition=<p>/<file>`; no
-    such folder is no files. DuckDB's `glob` finds the same, takes far longer where the
-    files are many, and cannot stand in `read_blob` when it finds nothing. In S3 it
-    raises what `ingestion.s3_calls` does.
+    `pattern` is for the path below `root`, `<folder>/<topic>/partition=<p>/<file>`.
+    DuckDB's `glob` finds the same, takes far longer where the files are many, and
+    cannot stand in `read_blob` when it finds nothing. Raises `ValueError` where there
+    is no folder `topics`, in S3 no key below it: a mistyped root is not an empty
+    landing. Another folder that is not there is no files. In S3 it raises what
+    `ingestion.s3_calls` does too.
     """
     matches = re.compile(pattern).search
-    in_s3 = root.startswith("s3://")
-    paths = _keys(root, folder) if in_s3 else _paths(root, folder, 3)
+    if root.startswith("s3://"):
+        paths = list(_keys(root, folder))
+        is_there = bool(paths)
+    else:
+        paths = list(_paths(root, folder, 3))
+        is_there = bool(paths) or os.path.isdir(f"{root}/{folder}")  # noqa: PTH112
+    if folder == "topics" and not is_there:
+        raise ValueError(
+            f"There is no landing at {root}, it has no topics: check LANDING, or land "
+            "records there first"
+        )
     return sorted(f"{root}/{path}" for path in paths if matches(path))
 
 

@@ -77,7 +77,7 @@
             coalesce(loaded.file_path, landed.file_path) as file_path,
             landed.full_path,
             case
-                when landed.file_path is null then 'is gone: do a full refresh'
+                when landed.file_path is null then '{{ gone() }}'
                 when loaded.file_path is null then 'was not loaded: do a full refresh'
                 else 'changed after it was loaded: do a full refresh'
             end as problem
@@ -103,10 +103,39 @@
         {%- endfor %}
     {%- endset -%}
     {%- set rows = [] -%}
-    {%- for row in run_query(problems).rows -%}
+    {%- for row in run_query(landing_query(problems, bases)).rows -%}
         {%- do rows.append(row.values() | list) -%}
     {%- endfor -%}
     {{- return(rows) -}}
+{%- endmacro %}
+
+{% macro gone() -%}
+    is gone: check LANDING, then do a full refresh
+{%- endmacro %}
+
+{# The query for problems, that also works where there is no file at all. #}
+{% macro landing_query(problems, bases) -%}
+    {{- return(adapter.dispatch('landing_query')(problems, bases)) -}}
+{%- endmacro %}
+
+{% macro default__landing_query(problems, bases) -%}
+    {{ problems }}
+{%- endmacro %}
+
+{% macro spark__landing_query(problems, bases) -%}
+    begin
+        declare exit handler for path_not_found
+            {%- for record_type, base in bases.items() %}
+            select distinct
+                '{{ record_type }}' as record_type,
+                file_path,
+                cast(null as string) as full_path,
+                '{{ gone() }}' as problem
+            from {{ base }}
+            {{ "union all" if not loop.last else ";" }}
+            {%- endfor %}
+        {{ problems }};
+    end
 {%- endmacro %}
 
 {#

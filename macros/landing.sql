@@ -73,7 +73,8 @@
         _metadata.file_size as file_size,
         date_trunc('second', _metadata.file_modification_time) as landed_at
     from {{ spark_landing(record_type, 'binaryFile') }}
-    where rlike(substring_index(path, '/', -4), '{{ landed_file_pattern(record_type) }}')
+    where
+        {{ matches("substring_index(path, '/', -4)", landed_file_pattern(record_type)) }}
 {%- endmacro %}
 
 {# The folders of a record type's files, read in a format; an error without any. #}
@@ -118,7 +119,7 @@
     {%- set new_files -%}
         begin
             declare exit handler for path_not_found
-                select cast(null as string) as full_path where false;
+                {{ spark_no_files(record_type) }}
             select full_path
             from ({{ landed_files(record_type) }})
             {%- if is_incremental() %}
@@ -129,7 +130,30 @@
             {%- endif %}
         end
     {%- endset -%}
-    {{- return(run_query(new_files).columns[0].values() | list) -}}
+    {%- set found = run_query(new_files).columns[0].values() | list -%}
+    {%- if found == ['no landing'] -%}
+        {{ exceptions.raise_compiler_error(
+            "There is no landing at " ~ landing_root() ~ ", it has no topics: check"
+            ~ " LANDING, or land records there first"
+        ) }}
+    {%- endif -%}
+    {{- return(found) -}}
+{%- endmacro %}
+
+{#
+    What Spark does where `spark_landing` finds no folder: no file, if the landing is
+    there and empty; the word `no landing`, if it is not there, as one mistyped.
+#}
+{% macro spark_no_files(record_type) -%}
+    {%- if landed_folder(record_type) != 'topics' -%}
+        select cast(null as string) as full_path where false;
+    {%- else -%}
+        begin
+            declare exit handler for path_not_found
+                select 'no landing' as full_path;
+            select file_path as full_path from ({{ topic_files() }}) where false;
+        end;
+    {%- endif -%}
 {%- endmacro %}
 
 {#
@@ -212,7 +236,9 @@
                                 then gunzip(content, filename)
                             else content
                         end as content
-                    from read_blob(getvariable('new_{{ record_type }}_files'))
+                    from read_blob(coalesce(
+                        getvariable('new_{{ record_type }}_files'), []::varchar[]
+                    ))
                 ) as files
             ) as texts
         ) as file_lines
@@ -292,7 +318,7 @@
                     where false
                     {%- endif %}
                 ) as files
-                where rlike(file_path, '{{ landed_file_pattern(record_type) }}')
+                where {{ matches('file_path', landed_file_pattern(record_type)) }}
             ) as texts
         ) as split_files
     ) as file_lines

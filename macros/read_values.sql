@@ -51,7 +51,9 @@
 {%- endmacro %}
 
 {% macro spark__matches(text, pattern) -%}
-    rlike({{ text }}, '{{ pattern }}')
+    {#- Java's `$` matches before a last U+0085, U+2028 or U+2029 too, `\z` at the end. -#}
+    {%- set is_whole = pattern.endswith('$') -%}
+    rlike({{ text }}, r'{{ pattern[:-1] ~ '\\z' if is_whole else pattern }}')
 {%- endmacro %}
 
 {% macro starts_with(text, prefix) -%}

@@ -135,7 +135,7 @@
         when
             octet_length({{ text }}) < 26
             and contains({{ text }}, 'E')
-            and rlike({{ text }}, '^-?[0-9][.][0-9]+E-?[0-9]+$')
+            and {{ matches(text, '^-?[0-9][.][0-9]+E-?[0-9]+$') }}
             and not contains({{ object }}, '"' || {{ text }} || '"')
             then {{ sign }} || case
                 when {{ exponent }} between 0 and 15

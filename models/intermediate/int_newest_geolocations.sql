@@ -18,7 +18,15 @@ candidates as (
     select * from fresh_geolocations
     {%- if is_incremental() %}
     union all
-    select stored.*
+    select
+        stored.post_id,
+        stored.posted_at,
+        stored.country,
+        stored.topic,
+        stored.partition,
+        stored.file_start_offset,
+        stored.line_number,
+        stored.loaded_at
     from {{ this }} as stored
     where stored.post_id in (select fresh_geolocations.post_id from fresh_geolocations)
     {%- endif %}

@@ -21,7 +21,17 @@ candidates as (
     select * from fresh_pins
     {%- if is_incremental() %}
     union all
-    select stored.*
+    select
+        stored.post_id,
+        stored.category,
+        stored.poster_name,
+        stored.follower_count,
+        stored.rewritten_tags,
+        stored.topic,
+        stored.partition,
+        stored.file_start_offset,
+        stored.line_number,
+        stored.loaded_at
     from {{ this }} as stored
     where stored.post_id in (select fresh_pins.post_id from fresh_pins)
     {%- endif %}

@@ -20,7 +20,17 @@ candidates as (
     select * from fresh_users
     {%- if is_incremental() %}
     union all
-    select stored.*
+    select
+        stored.post_id,
+        stored.first_name,
+        stored.last_name,
+        stored.joined_at,
+        stored.age,
+        stored.topic,
+        stored.partition,
+        stored.file_start_offset,
+        stored.line_number,
+        stored.loaded_at
     from {{ this }} as stored
     where stored.post_id in (select fresh_users.post_id from fresh_users)
     {%- endif %}

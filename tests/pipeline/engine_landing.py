@@ -12,6 +12,7 @@ from ingestion.sample import write_sample
 EVENTS = 2_000
 LOADS = 5
 TYPES = ("pin", "geo", "user")
+ENDS = list(enumerate(one.encode() for one in ("\u0085", "\u2028", "\u2029")))
 LINES = [
     b'{"index": 900001, "title": "caf\xe9"}',
     b"\xf3\x89\x9a\xc2\x00\x01",
@@ -40,8 +41,30 @@ LINES = [
     b"1 2",
     b"\x00",
     b'"\\ud800"',
+    *(b'{"index":"9000%d%s","title":"x"}' % (21 + n, end) for n, end in ENDS),
+    *(b'{"index":9000%d,"title":"x%s"}' % (31 + n, end) for n, end in ENDS),
+    *(b'{"index":9000%d,"follower_count":"6k%s"}' % (41 + n, end) for n, end in ENDS),
+    *(b'{"index":9000%d,"title":"x"}%s' % (51 + n, end) for n, end in ENDS),
 ]
 """Lines that engines would read in different ways, if we let them."""
+
+
+GEO_LINES = [
+    *(
+        b'{"ind":9000%d,"timestamp":"2018-03-13 02:15:22%s"}' % (21 + n, end)
+        for n, end in ENDS
+    ),
+    *(
+        b'{"ind":9000%d,"latitude":"91%s","longitude":"1%s"}' % (31 + n, end, end)
+        for n, end in ENDS
+    ),
+]
+GAP = b"2017-03-12 02:30:00"
+USER_LINES = [
+    *(b'{"ind":9000%d,"age":"34%s"}' % (21 + n, end) for n, end in ENDS),
+    # In New York there was no such hour.
+    b'{"ind":900031,"first_name":"A","last_name":"B","date_joined":"%s"}' % GAP,
+]
 
 
 def readers_disagree(line: bytes) -> bool:
@@ -98,6 +121,8 @@ def land_oddities(landing: Path) -> None:
     land(landing, "u.pin+7+0000000000.json", LINES)
     land(landing, "u.pin+7+0000000100.json.gz", LINES)
     land(landing, "u.pin+7+0000000200.json", [], b"")
+    land(landing, "u.geo+7+0000000000.json", GEO_LINES)
+    land(landing, "u.user+7+0000000000.json", USER_LINES)
     land(landing, "a%20b c.pin+0+0000000000.json", [b'{"index":1,"title":1}'])
     land(landing, "u.spin+0+0000000000.json", [b'{"index":1,"title":1}'])
     dead = landing / "_dead_letter" / "u.pin" / "partition=0"

@@ -74,7 +74,7 @@ def test_an_unknown_target_is_one_sentence(pipeline: "Pipeline") -> None:
 
 
 def test_an_empty_landing_gives_a_page_that_says_so(pipeline: "Pipeline") -> None:
-    pipeline.landing.mkdir()
+    (pipeline.landing / "topics").mkdir(parents=True)
     pipeline.dbt("build", "--exclude-resource-type", "unit_test", "test")
 
     pipeline.ingest("dashboard")

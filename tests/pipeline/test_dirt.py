@@ -1,5 +1,6 @@
 """Every kind of dirt, counted by how it was made and by the models."""
 
+import re
 from typing import TYPE_CHECKING
 
 from ingestion.sample import write_sample
@@ -9,6 +10,13 @@ if TYPE_CHECKING:
 
 EVENTS = 2_000
 TYPES = ("pin", "geo", "user")
+
+
+def is_read_by_duckdb_alone(line: bytes) -> bool:
+    """Tell a record with a key twice, a trailing comma or a NaN: docs/engines.md."""
+    last = rb"(category|country|date_joined)"
+    odd = rb'\{"%b":null,.*\}|\{.*,\}|\{.*: NaN\}' % last
+    return re.fullmatch(odd, line) is not None
 
 
 def test_a_clean_sample_builds_without_a_warning(pipeline: "Pipeline") -> None:
@@ -59,9 +67,11 @@ def test_dirt_is_counted_exactly_and_nothing_is_lost(pipeline: "Pipeline") -> No
     for record_type in TYPES:
         made = counts.records[record_type]
         landed, rejected, valid, newest, superseded = health[record_type]
-        # What JSON readers disagree on may be a copy more or a reject more.
-        disputed = valid - made.valid
-        assert 0 <= disputed <= made.disputed
+        # What JSON readers disagree on is a copy more or a reject more.
+        lines = (folder / f"{record_type}.jsonl").read_bytes().splitlines()
+        disputed = sum(map(is_read_by_duckdb_alone, lines))
+        assert 0 < disputed < made.disputed
+        assert valid == made.valid + disputed
         assert landed == made.lines - made.blank - made.not_utf8
         assert newest == made.newest
         assert superseded == made.superseded + disputed

@@ -209,6 +209,8 @@ def test_names_are_masked_on_databricks_alone(
     assert f"{column} set tags ('personal' = 'true')" in said
     assert f"{column} set mask `main`.`on_databricks`.`personal_mask`" in said
     assert "alter table `main`.`on_databricks`.`dim_pins`" not in said
+    for column in ("pins` alter column raw_line", "dead_letters` alter column value_"):
+        assert f"`base_pinterest__{column}" in said
 
 
 def test_the_real_records_are_among_them(

@@ -9,6 +9,8 @@ import duckdb
 if TYPE_CHECKING:
     from conftest import Pipeline
 
+GUARD = "a_file_that_changed_needs_a_full_refresh"
+
 
 def pin(number: int, category: str) -> str:
     return json.dumps({"index": number, "category": category, "poster_name": "p"})
@@ -76,6 +78,24 @@ def test_each_run_heals_what_came_late_or_died_and_agrees_with_a_full_refresh(
     in_runs = pipeline.everything()
     pipeline.dbt("build", "--full-refresh")
     assert pipeline.everything() == in_runs
+
+    # A base model is compiled and shown without its pre-hook.
+    shown = pipeline.dbt("show", "--select", "base_pinterest__pins")
+    assert "Previewing node 'base_pinterest__pins'" in shown
+
+    # A mistyped landing is no empty one: nothing is emptied.
+    right = pipeline.env["LANDING"]
+    pipeline.env["LANDING"] = f"{right}s"
+    done = pipeline.call("dbt", "build", "--full-refresh")
+    assert done.returncode != 0
+    assert f"There is no landing at {right}s, it has no topics: check" in done.stdout
+    assert pipeline.everything() == in_runs
+
+    # Of an empty one the guard says that everything is gone, and what to look at.
+    (pipeline.folder / "empty" / "topics").mkdir(parents=True)
+    pipeline.env["LANDING"] = str(pipeline.folder / "empty")
+    shown = pipeline.dbt("show", "--select", GUARD, "--output", "json")
+    assert shown.count('"is gone: check LANDING, then do a full refresh"') == 5
 
 
 def load_times(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:

@@ -17,13 +17,18 @@ from spark_cluster import Cluster
 POSTS = "+fct_posts"
 PINS = "+int_newest_pins"
 FILES = "path:models/base"
+USERS = "base_pinterest__users"
 START_SECONDS = 600
 
 
 @pytest.fixture(scope="module")
-def landing(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    *_, last = engine_landing.landings(tmp_path_factory.mktemp("landing"), REAL)
-    return last
+def landings(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return list(engine_landing.landings(tmp_path_factory.mktemp("landing"), REAL))
+
+
+@pytest.fixture(scope="module")
+def landing(landings: list[Path]) -> Path:
+    return landings[-1]
 
 
 @pytest.fixture(scope="module")
@@ -80,12 +85,15 @@ def test_a_landing_in_an_object_store_gives_the_same_tables(
     pipeline: Pipeline,
     cluster: Cluster,
     store: MiniStack | None,
-    landing: Path,
+    landings: list[Path],
     on_duckdb: Tables,
 ) -> None:
     require(ministack_server.missing())
     assert store
-    on_cluster(pipeline, cluster, store.upload(landing))
+    root = store.upload(landings[0])
+    on_cluster(pipeline, cluster, root)
+    pipeline.dbt(*build(FILES))
+    assert store.upload(landings[-1]) == root
 
     pipeline.dbt(*build(FILES))
 
@@ -96,6 +104,12 @@ def test_a_landing_in_an_object_store_gives_the_same_tables(
     assert {name: differences(left[name], right[name]) for name in right} == {
         name: [] for name in right
     }
+
+    # A mistyped landing is no empty one.
+    pipeline.env["LANDING"] = f"{root}-mistyped"
+    refused = pipeline.call("dbt", "run", "--full-refresh", "--select", USERS)
+    assert f"There is no landing at {root}-mistyped, it has no topics" in refused.stdout
+    assert tables_of_cluster(cluster.thrift_port, pipeline.folder.name) == found
 
 
 def test_a_killed_worker_leaves_no_trace_in_the_tables(

@@ -13,7 +13,7 @@ REPLACEMENTS = 20
 
 @contextmanager
 def session(warehouse: Warehouse) -> Iterator[Session]:
-    session_id = warehouse.open_session()["session_id"]
+    session_id = warehouse.open_session({})["session_id"]
     yield warehouse.sessions[session_id]
     warehouse.close_session(session_id)
 

@@ -35,6 +35,9 @@ HOST = "adb-0.test"
 CATALOG = "main"
 TOKEN = "dapi-made-up"  # noqa: S105, made up here, for here
 WAIT_SECONDS = 2
+ZONE = "America/New_York"
+"""That of a workspace where nobody asks for another one."""
+
 PASSED = re.compile(
     r"\s*(grant\b|revoke\b|create\s+or\s+replace\s+function\b"
     r"|alter\s+table\s+\S+\s+alter\s+column\s+\S+\s+set\s+(tags|mask)\b)",
@@ -98,14 +101,19 @@ class Session:
     lock of all sessions that has either wait for the other.
     """
 
-    def __init__(self, thrift_port: int, catalog: threading.Lock) -> None:
-        """Connect; in ANSI mode, as a SQL warehouse is."""
+    def __init__(
+        self, thrift_port: int, catalog: threading.Lock, settings: dict[str, str]
+    ) -> None:
+        """Connect; in ANSI mode, as a SQL warehouse is, with a client's settings."""
         self.catalog = catalog
         self.connection = hive.connect(
             "127.0.0.1",
             thrift_port,
             username="databricks",
-            configuration={"spark.sql.ansi.enabled": "true"},
+            configuration={
+                "spark.sql.ansi.enabled": "true",
+                "spark.sql.session.timeZone": settings.get("timezone", ZONE),
+            },
         )
 
     def answer(self, statement: str) -> Answer:
@@ -308,10 +316,10 @@ class Warehouse:
         self.lock = threading.Lock()
         self.catalog = threading.Lock()
 
-    def open_session(self) -> dict[str, str]:
+    def open_session(self, settings: dict[str, str]) -> dict[str, str]:
         """Open one."""
         session_id = str(uuid4())
-        self.sessions[session_id] = Session(self.thrift_port, self.catalog)
+        self.sessions[session_id] = Session(self.thrift_port, self.catalog, settings)
         return {"session_id": session_id}
 
     def close_session(self, session_id: str) -> None:
@@ -414,7 +422,8 @@ class Handler(BaseHTTPRequestHandler):
         kind, _, name = path.removeprefix("/api/2.0/sql/").partition("/")
         match method, kind, name:
             case "POST", "sessions", "":
-                self._answer(200, self.warehouse.open_session())
+                settings = body.get("session_confs") or {}
+                self._answer(200, self.warehouse.open_session(settings))
             case "DELETE", "sessions", _:
                 self.warehouse.close_session(name)
                 self._answer(200, {})

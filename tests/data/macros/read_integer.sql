@@ -23,6 +23,10 @@
     ['NaN', none],
     ['Infinity', none],
     ['true', none],
+    ['34\u0085', none],
+    ['34\u2028', none],
+    ['34\u2029', none],
+    ['34.0\u2028', none],
     ['', none],
     [none, none],
 ] %}

@@ -23,6 +23,9 @@
     ['Infinity', none],
     ['-inf', none],
     ['north', none],
+    ['91\u0085', none],
+    ['91\u2028', none],
+    ['91\u2029', none],
     ['', none],
     [none, none],
 ] %}

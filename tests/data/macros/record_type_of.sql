@@ -9,6 +9,7 @@
     ['12a740a19697.pin2', none],
     ['12a740a19697.pins', none],
     ['spin', none],
+    ['u.pin\u2028', none],
     ['12a740a19697_pin', none],
     ['12a740a19697.PIN', none],
     ['.pin.bak', none],
