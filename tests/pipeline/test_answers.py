@@ -88,19 +88,15 @@ def test_a_trace_names_every_copy_and_what_became_of_it(
 
 def kill_dbt(pipeline: "Pipeline", model: str) -> None:
     """Start a run, and end it as a power cut would when it comes to a model."""
-    process = subprocess.Popen(
-        [str(BIN / "dbt"), "--no-use-colors", "run"],
-        cwd=ROOT,
-        env=pipeline.env,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout
-    for line in process.stdout:
-        if "START" in line and f".{model}" in line:
-            process.kill()
-            break
-    assert process.wait() == -signal.SIGKILL
+    command = [str(BIN / "dbt"), "--no-use-colors", "run"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=pipeline.env, stdout=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stdout or ():
+            if "START" in line and f".{model} " in line:
+                process.kill()
+                break
+    assert process.returncode == -signal.SIGKILL
 
 
 def test_replays_late_parts_and_killed_runs_give_the_same_tables_as_a_full_refresh(
