@@ -233,6 +233,71 @@ def _seen_name(partition: Partition) -> str:
     return f"_ingest/seen/{partition.topic}/{partition.number}.json"
 
 
+class Retention(NamedTuple):
+    """How long a stream kept records: when it was asked, and for how many seconds then.
+
+    Only what differs from the one before, the oldest first: that is when this landing
+    began with the stream. A change came at some time before it was found.
+    """
+
+    found: tuple[tuple[float, float], ...]
+
+    @property
+    def begun(self) -> float:
+        """When this landing began with the stream."""
+        return self.found[0][0]
+
+    def least(self, since: float) -> float:
+        """Return the shortest one that may have held at any time after `since`."""
+        ends = [time for time, _ in self.found[1:]]
+        spans = zip(self.found, [*ends, float("inf")], strict=True)
+        return min(kept for (_, kept), end in spans if end > since)
+
+
+@dataclass(frozen=True, slots=True)
+class Retentions:
+    """The retention of streams, as landers of this landing have found it."""
+
+    landing: Landing
+
+    def find(self, name: str, stream: Stream, now: float) -> Retention:
+        """Return what was found until now, and note it where that is new."""
+        path = f"_ingest/seen/{name}/stream.json"
+        noted = self._read(path)
+        found = noted.get(stream.identity) or []
+        if not found or found[-1][1] != stream.retention:
+            begun = now if found else self._begun(name, stream.identity, now)
+            noted[stream.identity] = found = [*found, (begun, stream.retention)]
+            self.landing.store.replace(path, orjson.dumps(noted) + b"\n")
+        return Retention(tuple(found))
+
+    def _read(self, path: str) -> dict[str, list[tuple[float, float]]]:
+        try:
+            said = orjson.loads(self.landing.store.read(path) or b"{}")
+            return {
+                str(identity): [(float(time), float(kept)) for time, kept in found]
+                for identity, found in said.items()
+            }
+        except (ValueError, TypeError, AttributeError):
+            return {}
+
+    def _begun(self, name: str, identity: str, now: float) -> float:
+        """Return since when at the latest the stream is landed, where no note tells."""
+        places = self.landing.store.partitions()
+        times = [
+            _last_time(self.landing, p, identity) for p in places if p.topic == name
+        ]
+        return min((time for time in times if time is not None), default=now)
+
+
+def _last_time(landing: Landing, partition: Partition, identity: str) -> float | None:
+    """Return the time in seconds of the last record that was landed of a shard."""
+    end = Chain(landing, partition).end
+    if end is None or end.source != identity or end.last_time is None:
+        return None
+    return end.last_time / 1000
+
+
 # --- shards ------------------------------------------------------------------------
 
 
@@ -260,14 +325,14 @@ class Reading:
     """Where one shard is being read: the state of its reader.
 
     `offset` and `after` are behind what was read, `landed` behind what is landed.
-    All that arrived until `known` was read: None where nothing tells.
+    All that arrived until `known` was read.
     """
 
     shard: Shard
     offset: int = 0
     landed: int = 0
     after: str | None = None
-    known: float | None = None
+    known: float = 0.0
     noted: float = 0.0
     iterator: str | None = None
     future: "Future[Fetched] | None" = None
@@ -281,21 +346,18 @@ class Reading:
         """Whether all that was read is landed."""
         return self.landed == self.offset
 
-    def begin(self, point: Point, seen: float | None) -> None:
+    def begin(self, point: Point, known: float) -> None:
         """Stand at a point; what is being asked for is not wanted any more."""
         self.offset = self.landed = point.offset
         self.after = point.sequence
-        times = [] if point.time is None else [point.time / 1000]
-        self.known = max([*times, *([] if seen is None else [seen])], default=None)
-        self.noted = seen or 0.0
+        self.known = known
         self.iterator = self.future = None
         self.exhausted = self.doubtful = False
 
     def take(self, fetched: Fetched, retention: float) -> None:
-        """Stand behind an answer."""
+        """Stand behind an answer; records were kept for `retention` at least."""
         answer, sent = fetched
-        known = self.known
-        if known is not None and sent - known > retention - _MARGIN_SECONDS:
+        if sent - self.known > retention - _MARGIN_SECONDS:
             self.doubtful = True
         self.offset += len(answer.records)
         self.iterator, self.exhausted = answer.iterator, answer.iterator is None
@@ -354,6 +416,7 @@ class KinesisReader:
     _readings: dict[Partition, Reading] = field(default_factory=dict)
     _ended: set[Partition] = field(default_factory=set)
     _streams: dict[str, Stream] = field(default_factory=dict)
+    _retentions: dict[str, Retention] = field(default_factory=dict)
     _stale: set[str] = field(default_factory=set)
     _first: dict[str, str] = field(default_factory=dict)
     _looked: dict[Partition, float] = field(default_factory=dict)
@@ -408,8 +471,13 @@ class KinesisReader:
 
     def stream(self, name: str) -> Stream:
         """Return what a stream is, asked again after everything that was read."""
-        if name in self._stale or name not in self._streams:
-            self._streams[name] = self.calls.stream(name)
+        was = self._streams.get(name)
+        if was is None or name in self._stale:
+            now = self.calls.stream(name)
+            if now != was:
+                found = Retentions(self.landing).find(name, now, self.clock.now())
+                self._retentions[name] = found
+            self._streams[name] = now
             self._stale.discard(name)
         return self._streams[name]
 
@@ -422,31 +490,31 @@ class KinesisReader:
                 "but does not say which was the last: run `ingest verify`."
             )
         identity = self.stream(partition.topic).identity
-        reading.begin(point, self._seen(partition, identity, point))
+        time = None if point.time is None else point.time / 1000
+        reading.begin(point, self._known(partition, identity, time))
 
     def landed(self, partition: Partition, offset: int) -> None:
         """Note that all before `offset` is landed."""
         reading = self._readings[partition]
         reading.landed, reading.doubtful = offset, False
 
-    def _seen(self, partition: Partition, identity: str, point: Point) -> float | None:
-        """Tell until when a shard was read; a child that has no link is as its parents.
+    def _known(self, partition: Partition, identity: str, last: float | None) -> float:
+        """Tell until when all that arrived in a shard was read; `last` is landed.
 
-        Its first record came when they were closed, so it expires after theirs.
+        Where neither that nor a note says so it is as its parents: its first record
+        came when they were closed. Where they are forgotten too, nothing was read since
+        this landing began with the stream.
         """
-        seen = Seen(self.landing.store)
-        found = seen.read(partition, identity)
-        if found is not None or point.offset:
-            return found
-        times = []
-        for number in self._readings[partition].shard.parents:
-            parent = Partition(partition.topic, number)
-            end = Chain(self.landing, parent).end
-            if end is not None and end.source == identity and end.last_time:
-                times.append(end.last_time / 1000)
-            noted = seen.read(parent, identity)
-            times += [] if noted is None else [noted]
-        return max(times, default=None)
+        seen = Seen(self.landing.store).read(partition, identity)
+        if told := [time for time in (seen, last) if time is not None]:
+            return max(told)
+        shard = self._listed.get(partition)
+        parents = [] if shard is None else shard.parents
+        known = []
+        for parent in (Partition(partition.topic, number) for number in parents):
+            time = _last_time(self.landing, parent, identity)
+            known.append(self._known(parent, identity, time))
+        return min(known, default=self._retentions[partition.topic].begun)
 
     # --- which shards --------------------------------------------------------------
 
@@ -575,7 +643,8 @@ class KinesisReader:
             fetched = None
         if fetched is None:
             return Batch(partition)
-        reading.take(fetched, self._streams[partition.topic].retention)
+        retention = self._retentions[partition.topic].least(reading.known)
+        reading.take(fetched, retention)
         self._stale.add(partition.topic)
         self._note_seen(partition, reading, fetched)
         return Batch(
@@ -612,9 +681,15 @@ class KinesisReader:
     def _note_seen(
         self, partition: Partition, reading: Reading, fetched: Fetched
     ) -> None:
+        """Note when an open shard was read to its end; its children have one of theirs.
+
+        A closed one may be read long after its children got their first record.
+        """
         answer, sent = fetched
         at_end = not answer.records and not answer.behind and reading.settled
-        if not at_end or reading.doubtful or sent - reading.noted < _NOTE_EVERY_SECONDS:
+        if not at_end or reading.exhausted or reading.shard.closed:
+            return
+        if reading.doubtful or sent - reading.noted < _NOTE_EVERY_SECONDS:
             return
         identity = self.stream(partition.topic).identity
         Seen(self.landing.store).note(partition, identity, sent)

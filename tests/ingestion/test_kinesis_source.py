@@ -431,6 +431,116 @@ def test_a_child_is_as_old_as_its_parents_where_it_has_no_link(scene: Scene) -> 
     assert [link.maybe_expired for link in scene.links(child)] == ["yes"]
 
 
+@pytest.mark.parametrize("unlisted", [{0, 1}, {0}, set()])
+def test_a_shard_is_as_old_as_what_came_before_its_parents(
+    scene: Scene, unlisted: set[int]
+) -> None:
+    """The shard between was never landed, and is empty or forgotten by now."""
+    scene.stream.put(0, b"1")
+    scene.land()
+    middle = scene.stream.open(0)
+    scene.stream.put(middle, b"lost")
+    child = scene.stream.open(middle)
+    scene.clock.time += 25 * HOUR
+    scene.stream.trim()
+    scene.stream.unlisted = unlisted
+    scene.stream.put(child, b"2")
+    scene.land()
+    assert scene.links(middle) == []
+    assert [link.maybe_expired for link in scene.links(child)] == ["yes"]
+
+
+def test_a_merged_shard_is_as_old_as_the_older_of_its_parents(scene: Scene) -> None:
+    other = scene.stream.open()
+    scene.stream.put(other, b"1")
+    scene.land()
+    scene.stream.put(other, b"lost")
+    scene.clock.time += 20 * HOUR
+    scene.land(share=Share(1, 2))
+    merged = scene.stream.open(0, other)
+    scene.clock.time += 10 * HOUR
+    scene.stream.trim()
+    scene.stream.put(merged, b"2")
+    scene.land()
+    assert scene.lines(other) == [b"1"]
+    assert [link.maybe_expired for link in scene.links(merged)] == ["yes"]
+
+
+def test_a_parent_that_is_read_after_its_end_says_nothing_of_its_child(
+    scene: Scene,
+) -> None:
+    scene.stream.put(0, b"1")
+    scene.land()
+    child = scene.stream.open(0)
+    scene.stream.put(child, b"lost")
+    scene.clock.time += 20 * HOUR
+    scene.land(share=Share(1, 2))
+    scene.clock.time += 10 * HOUR
+    scene.stream.trim()
+    scene.stream.put(child, b"2")
+    scene.land(share=Share(2, 2))
+    assert [link.maybe_expired for link in scene.links(child)] == ["yes"]
+
+
+@pytest.mark.parametrize("forget", [False, True])
+def test_a_shard_that_was_never_landed_is_as_old_as_the_landing(
+    scene: Scene, forget: bool
+) -> None:
+    other = scene.stream.open()
+    scene.stream.put(0, b"1")
+    scene.land(share=Share(1, 2))
+    scene.stream.put(other, b"lost")
+    scene.clock.time += 25 * HOUR
+    scene.stream.trim()
+    scene.stream.put(other, b"2")
+    if forget:
+        for note in (scene.root / "_ingest/seen").glob("*/*.json"):
+            note.unlink()
+    scene.land()
+    assert [link.maybe_expired for link in scene.links(other)] == ["yes"]
+
+
+def test_what_the_first_run_did_not_reach_is_no_older_than_that_run(
+    scene: Scene,
+) -> None:
+    """Its records are older than the landing, which began 5 hours ago."""
+    other = scene.stream.open()
+    scene.stream.put(0, b"1")
+    scene.stream.put(other, b"2")
+    scene.clock.time += 23 * HOUR
+    scene.land(share=Share(1, 2))
+    scene.clock.time += 0.5 * HOUR
+    scene.land()
+    scene.require_landed()
+
+
+def test_a_retention_that_was_raised_brings_nothing_back(scene: Scene) -> None:
+    scene.stream.put(0, b"1")
+    scene.land()
+    scene.stream.put(0, b"lost")
+    scene.clock.time += 30 * HOUR
+    scene.stream.trim()
+    scene.stream.hours = 168
+    scene.stream.put(0, b"2")
+    scene.land()
+    assert [link.maybe_expired for link in scene.links()] == [None, "yes"]
+    scene.clock.time += 100 * HOUR
+    scene.stream.put(0, b"3")
+    scene.land()
+    assert [link.maybe_expired for link in scene.links()] == [None, "yes", None]
+
+
+def test_a_retention_that_was_lowered_counts_at_once(scene: Scene) -> None:
+    scene.stream.hours = 168
+    scene.stream.put(0, b"1")
+    scene.land()
+    scene.clock.time += 30 * HOUR
+    scene.stream.hours = 24
+    scene.stream.put(0, b"2")
+    scene.land()
+    assert [link.maybe_expired for link in scene.links()] == [None, "yes"]
+
+
 def test_a_link_of_dead_letters_only_tells_the_time_too(scene: Scene) -> None:
     scene.stream.put(0, b"\xff")
     scene.land()
