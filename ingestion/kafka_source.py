@@ -14,6 +14,7 @@ from confluent_kafka import (
     Message,
     TopicCollection,
     TopicPartition,
+    Uuid,
 )
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigEntry, ConfigResource
@@ -40,6 +41,7 @@ _SETTINGS: Final = {
     "fetch.queue.backoff.ms": 10,  # not a second, when that was full
     "log_level": 0,
 }
+_NO_ID: Final = {str(Uuid(0, 0)), "None"}
 _STOPS: Final = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
@@ -291,7 +293,10 @@ def _kept_seconds(config: Mapping[str, ConfigEntry]) -> float | None:
 
 
 def topic_identity(admin: AdminClient, topic: str, timeout: float = 30.0) -> str:
-    """Return `kafka:<cluster id>:<topic id>`, asked of the brokers now."""
+    """Return `kafka:<cluster id>:<topic id>`, asked of the brokers now.
+
+    Raises `StopError` where the topic has no id (KIP-516): nobody could tell it apart.
+    """
     try:
         cluster = admin.describe_cluster(request_timeout=timeout)
         futures = admin.describe_topics(
@@ -300,6 +305,12 @@ def topic_identity(admin: AdminClient, topic: str, timeout: float = 30.0) -> str
         found, where = answer_of(futures[topic], timeout), answer_of(cluster, timeout)
     except KafkaException as error:
         raise explain_kafka(error, f"look at the topic {topic}") from error
+    if str(found.topic_id) in _NO_ID:
+        raise StopError(
+            f"The brokers give the topic {topic} no id, so that one made anew in its "
+            "place would pass for it: nothing was read. Use brokers that do, as Kafka "
+            "does since 2.8."
+        )
     return f"kafka:{where.cluster_id}:{found.topic_id}"
 
 

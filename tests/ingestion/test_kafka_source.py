@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition, Uuid
 from processes import free_port
 
 from ingestion.cli import main
@@ -59,6 +59,7 @@ class FakeKafka:
     calls: list[tuple[object, ...]] = field(default_factory=list)
     callbacks: dict[str, Callable[..., None]] = field(default_factory=dict)
     heard: tuple[int, int] = (-1001, -1001)
+    topic_id: object = "T"
 
     def _answer(self, answer: Any) -> Any:  # noqa: ANN401 - as many as there are calls
         if self.fail is not None:
@@ -89,7 +90,7 @@ class FakeKafka:
         self, topics: object, request_timeout: float
     ) -> dict[str, "Future[object]"]:
         assert (topics, request_timeout) != (None, 0)
-        return {"u.pin": self._future(SimpleNamespace(topic_id="T"))}
+        return {"u.pin": self._future(SimpleNamespace(topic_id=self.topic_id))}
 
     def get_watermark_offsets(
         self, place: TopicPartition, timeout: float = 30.0, cached: bool = False
@@ -240,6 +241,14 @@ def test_a_partition_is_known_by_its_cluster_and_topic_id() -> None:
     log.landed(6)
     KafkaLog(reader(kafka), PIN).landed(7)
     assert kafka.calls == [("seek", 0, 5), ("commit", 6)]
+
+
+@pytest.mark.parametrize("topic_id", [Uuid(0, 0), None])
+def test_a_topic_without_an_id_is_not_landed(topic_id: Uuid | None) -> None:
+    """Brokers older than 2.8 answer with zeros: any topic of the name would do."""
+    log = KafkaLog(reader(FakeKafka(topic_id=topic_id)), PIN)
+    with pytest.raises(StopError, match=r"give the topic u\.pin no id"):
+        log.identity()
 
 
 @pytest.mark.parametrize(
