@@ -34,6 +34,8 @@ _WINDOW: Final = 10_000
 _WINDOW_MIN: Final = 1_000
 _WINDOW_SHARE: Final = 0.01
 _ROW: Final = 100
+_LETTERS: Final = 100  # of a link: each is a write of its own, and nobody polls
+_LETTER_BYTES: Final = 500  # what a dead letter takes beside its key and its value
 _CHUNK: Final = 250
 _PLAIN_BYTES: Final = 4 << 20
 
@@ -152,6 +154,12 @@ class Letter(NamedTuple):
     position: int
     reason: str
     record: Record
+
+    @property
+    def size(self) -> int:
+        """The bytes of memory that it takes, about."""
+        key, value = self.record.key or b"", self.record.value or b""
+        return len(key) + len(value) + _LETTER_BYTES
 
     def body(self, partition: Partition, source: str) -> bytes:
         """Write it as one line of JSON, its bytes in base64."""
@@ -511,31 +519,31 @@ class PartitionLander:
         return True
 
     def _take_each(self, records: Sequence[Record]) -> bool:
-        base, limit = self._base, self._rules.max_record_bytes
         for record in records:
-            buffer = self._buffer
-            position = base + record.offset
-            if position < buffer.next:
+            position = self._base + record.offset
+            if position < self._buffer.next:
                 continue
             if self._fresh and not self._trusted(record):
                 return False
-            line = line_or_reason(record.value, limit)
-            if not isinstance(line, str) and self._has_no_room(line):
-                if not self.flush("bytes"):
-                    return False
-                buffer = self._buffer
-            self._note(position, record, buffer)
+            line = line_or_reason(record.value, self._rules.max_record_bytes)
             if isinstance(line, str):
-                self._bury(Letter(position, line, record))
+                taken = self._bury(Letter(position, line, record))
             else:
-                self._keep(position, record, buffer)
-                buffer.lines.append(line)
-                buffer.bytes += len(line) + 1
-                self._good += 1
-            full = len(buffer.lines) >= self._flush.max_records
-            if full and not self.flush("records"):
+                taken = self._add(position, record, line)
+            if not taken:
                 return False
         return True
+
+    def _add(self, position: int, record: Record, line: bytes) -> bool:
+        if not self._has_room(len(line) + 1):
+            return False
+        buffer = self._buffer
+        self._note(position, record, buffer)
+        self._keep(position, record, buffer)
+        buffer.lines.append(line)
+        buffer.bytes += len(line) + 1
+        self._good += 1
+        return self._ends_if_full()
 
     def _trusted(self, record: Record) -> bool:
         """Believe a hole right behind a seek only when a second seek shows it again.
@@ -551,10 +559,15 @@ class PartitionLander:
         self._fresh = False
         return True
 
-    def _has_no_room(self, line: bytes) -> bool:
-        buffer = self._buffer
-        size = buffer.bytes + len(line) + 1
-        return bool(buffer.lines) and size > self._flush.max_bytes
+    def _has_room(self, size: int) -> bool:
+        """Make room in the link; False where the source must be read again."""
+        full = self._buffer.bytes + size > self._flush.max_bytes
+        return not (full and self._buffer) or self.flush("bytes")
+
+    def _ends_if_full(self) -> bool:
+        lines, letters = self._buffer.lines, self._buffer.letters
+        full = len(lines) >= self._flush.max_records or len(letters) >= _LETTERS
+        return not full or self.flush("records")
 
     def doubt(self) -> None:
         """Have the next link say that records before it may have expired unread."""
@@ -572,16 +585,23 @@ class PartitionLander:
         buffer.last, buffer.last_time = position, record.time
         buffer.last_sequence = record.sequence
 
-    def _bury(self, letter: Letter) -> None:
+    def _bury(self, letter: Letter) -> bool:
+        """Set a record aside; not accepted, it ends no link: the alarm may ring."""
+        accepted = self._rules.accept_dead_letters
+        if accepted and not self._has_room(letter.size):
+            return False
         buffer = self._buffer
+        self._note(letter.position, letter.record, buffer)
         buffer.letters.append(letter)
+        buffer.bytes += letter.size
         if buffer.last is None:
             buffer.last_time = letter.record.time
-        buffer.bytes += len(letter.record.value or b"")
         rings = self._alarm.rings(self._good, self._bad)
         self._bad += 1
-        if not rings or self._rules.accept_dead_letters:
-            return
+        if accepted:
+            return self._ends_if_full()
+        if not rings:
+            return True
         buffer.cut(self._chain.next)
         self.flush("poison")
         raise StopError(

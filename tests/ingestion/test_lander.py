@@ -425,6 +425,26 @@ def test_100_dead_letters_in_a_row_stop_behind_the_last_good_record() -> None:
     assert ledger(store).dead == 197
 
 
+def test_accepted_dead_letters_end_a_link_at_100_and_at_its_bytes() -> None:
+    store, rules = MemoryStore(), Rules(accept_dead_letters=True)
+    land(store, Topic(dict.fromkeys(range(250))), rules)
+    assert [link.dead for link in links(store)] == [100, 100, 50]
+    store = MemoryStore()
+    big = Topic(dict.fromkeys(range(10), b"\xff" * 1000))
+    land(store, big, rules, flush=Flush(max_bytes=5_000))
+    assert [link.dead for link in links(store)] == [3, 3, 3, 1]
+    ledger(store)
+
+
+def test_dead_letters_that_nobody_accepted_end_a_link_at_the_next_line() -> None:
+    """So those in a row are still a sample, and not landed, when the alarm rings."""
+    dead = dict.fromkeys([*range(1, 60), *range(61, 120)])
+    store = MemoryStore()
+    land(store, Topic({0: b"a", 60: b"b", **dead, 120: b"c", 121: b"d"}))
+    assert [(link.records, link.dead) for link in links(store)] == [(3, 118), (1, 0)]
+    ledger(store)
+
+
 @pytest.mark.parametrize(("every", "stops"), [(99, True), (101, False)])
 def test_more_than_1_percent_dead_letters_stop(every: int, stops: bool) -> None:
     alarm, rang = PoisonAlarm(), False
