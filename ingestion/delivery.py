@@ -316,7 +316,6 @@ class Courier:
             return False
         self._spend(len(batch.messages))
         self._settle(batch.messages)
-        self._settled.save(self.settled_below)
         return True
 
     def _due(self) -> int:
@@ -389,6 +388,7 @@ class Courier:
             self.tally.acknowledged += acknowledged
             self._progressed()
             self._confirm_suspects()
+            self._settled.save(self.settled_below)
         return again, refused, unclear
 
     def _bisected(

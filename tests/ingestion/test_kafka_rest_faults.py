@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
+from typing import NoReturn
 
 import orjson
 from dialects import DIALECTS, Fault
@@ -57,7 +58,7 @@ class MortalCursor(Cursor):
         before = self.saved_at
         if self.alive:
             super().save(position, now=now)
-        if now or self.saved_at != before:
+        if self.alive and (now or self.saved_at != before):
             self.saved = position
 
 
@@ -74,10 +75,10 @@ class WatchedTransport(KafkaRestTransport):
         self._world.pace.time += REQUEST_SECONDS
         self._requests += 1
         if self._requests == self._kill_at and not self._after:
-            raise KilledError
+            self._world.die()
         outcomes = super().send(batch)
         if self._requests == self._kill_at:
-            raise KilledError
+            self._world.die()
         stored = self._world.stored()
         for message, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, Acknowledged):
@@ -119,7 +120,7 @@ class World:
         restart: bool = False,
     ) -> None:
         """Run one process, to its end or to its death."""
-        cursor = MortalCursor(self.state, ROUTE, self.pace)
+        cursor = self._cursor = MortalCursor(self.state, ROUTE, self.pace)
         make_session = self.proxy.make_session
         endpoint = Endpoint(Place.parse("http://proxy"), make_session=make_session)
         transport = self.transport(TOPIC, endpoint, Limits(4, 10_000))
@@ -133,8 +134,12 @@ class World:
                 courier.deliver(self._from(position), position)
             except KilledError:
                 self.check_twice(cursor, courier.settled_below)
-                cursor.alive = False
-        self.check_below(cursor.resume())
+        self.check_below(Cursor(self.state, ROUTE, self.pace).resume())
+
+    def die(self) -> NoReturn:
+        """Write nothing any more, not on the way out either."""
+        self._cursor.alive = False
+        raise KilledError
 
     def run_or_stop(self, kill_at: int | None = None, *, after: bool = False) -> bool:
         """Run one process; False where it stopped for what all its records met.
