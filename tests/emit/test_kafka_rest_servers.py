@@ -12,13 +12,17 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import kafka_broker
+import mariadb_server
 import pytest
 from dialects import Fault
 from kafka_broker import Broker
+from mariadb_server import MariaDb
+from outputs import Watched
 from processes import require
 from rest_front import RestFront
 
@@ -26,6 +30,8 @@ from ingestion.delivery import Again, Courier, Message, Outcome
 from ingestion.dispatch import MonotonicPace
 from ingestion.endpoints import Endpoint, Place
 from ingestion.kafka_rest import KafkaRestTransport
+from ingestion.records import FIELDS
+from ingestion.sql_source import TABLES
 
 REAL = Path(__file__).parents[3] / "shared/data/first_500"
 INGEST = [sys.executable, "-c", "from ingestion.cli import main; main()"]
@@ -66,6 +72,7 @@ class Emitter:
 
     def __init__(self, source: Path, url: str, user_id: str, state: Path) -> None:
         self.state = state
+        self.environment = {**os.environ, "GATEWAY_TOKEN": SECRET}
         self.command = [
             *(*INGEST, "emit", "kafka-rest", "--source", str(source), "--json"),
             *("--url", url, "--user-id", user_id, "--state", str(state)),
@@ -77,7 +84,7 @@ class Emitter:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "GATEWAY_TOKEN": SECRET},
+            env=self.environment,
         )
 
     def run(self, *options: str) -> "Done":
@@ -324,6 +331,52 @@ def test_soak(
     assert all(count <= most for count, most in twice.values()), twice
 
 
+@contextmanager
+def database(folder: Path, rows: int) -> Iterator[MariaDb]:
+    """Yield a MariaDB whose three tables hold so many rows each, all keys twice."""
+    require(mariadb_server.missing())
+    with MariaDb(folder) as server:
+        server.recreate_tables()
+        for record_type, column in (("pin", "title"), ("geo", "country")):
+            table, key = TABLES[record_type], TYPES[record_type]
+            server.run(
+                f"insert into {table} (`{key}`, {column})"
+                f" select seq div 2, seq from seq_1_to_{rows}"
+            )
+        server.run(
+            "insert into user_data (ind, age) "
+            f"select seq div 2, seq from seq_1_to_{rows}"
+        )
+        yield server
+
+
+def test_a_database_arrives_though_its_emitter_is_killed(
+    broker: Broker, front: RestFront, user_id: str, tmp_path: Path
+) -> None:
+    rows = 4_000
+    with database(tmp_path, rows) as server:
+        emitter = Emitter(Path("sql"), front.url, user_id, tmp_path / "state")
+        emitter.environment["SOURCE_URL"] = server.url()
+        process = emitter.start("--rate", "1000")
+        while not (front.posts.exists() and front.posts.stat().st_size > 500):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.kill()
+        process.communicate()
+        assert max(emitter.positions().values()) < rows
+        done = emitter.run()
+        assert done.exit_code == 0, done.stderr
+    for record_type, column in (("pin", "title"), ("geo", "country"), ("user", "age")):
+        stored = broker.read(f"{user_id}.{record_type}")
+        values = [json.loads(record.value or b"") for record in stored]
+        key = TYPES[record_type]
+        assert {int(value[column]) for value in values} == set(range(1, rows + 1))
+        assert all(int(v[column]) // 2 == v[key] for v in values)
+        assert [r.key for r in stored] == [b"%d" % value[key] for value in values]
+        assert set(values[0]) == set(FIELDS[record_type])
+    assert emitter.positions() == {f"{user_id}.{t}": rows for t in TYPES}
+
+
 @pytest.mark.parametrize(
     ("signum", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 )
@@ -361,16 +414,23 @@ def test_a_terminal_gets_a_live_table_of_all_topics_and_then_the_summary(
     command = Emitter(source, front.url, user_id, tmp_path / "state").command
     ours, theirs = pty.openpty()
     with subprocess.Popen(
-        [word for word in command if word != "--json"],
+        [word for word in command if word != "--json"] + ["--auth", "bearer"],
         stdout=theirs,
         stderr=theirs,
-        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "150"},
+        env={
+            **os.environ,
+            "TERM": "xterm-256color",
+            "COLUMNS": "150",
+            "GATEWAY_TOKEN": SECRET,
+        },
     ) as process:
         os.close(theirs)
         shown = b""
         with contextlib.suppress(OSError):  # all is read
             while more := os.read(ours, 1 << 16):
                 shown += more
+        assert isinstance(process, Watched)
+        process.judge(shown)
     os.close(ours)
     assert process.returncode == 0
     table, _, summary = shown.decode().rpartition("stands at row")

@@ -14,7 +14,7 @@ import os, subprocess, sys
 CODE = "import os, sys; sys.stderr.write(sys.argv[-1].format(**os.environ))"
 
 def test_something():
-    command = [sys.executable, "-c", CODE, "ingest", "emit", {said!r}]
+    command = [sys.executable, "-c", CODE, "ingest", "{command}", {said!r}]
     {how}
 """
 RUN = "subprocess.run(command, capture_output=True)"
@@ -23,10 +23,18 @@ TO_NOWHERE = """process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
 UNREAD = """with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
         pass"""
 
+TERMINAL = """ours, theirs = os.openpty()
+    with subprocess.Popen(command, stderr=theirs) as process:
+        process.judge(os.read(ours, 99))"""
 
-def run(folder: Path, said: str, how: str = RUN) -> "subprocess.CompletedProcess[str]":
+
+def run(
+    folder: Path, said: str, how: str = RUN, command: str = "emit"
+) -> "subprocess.CompletedProcess[str]":
     shutil.copy(TESTS / "conftest.py", folder)
-    (folder / "test_leak.py").write_text(START.format(said=said, how=how))
+    (folder / "test_leak.py").write_text(
+        START.format(said=said, how=how, command=command)
+    )
     (folder / "pytest.ini").write_text(f"[pytest]\npythonpath = {TESTS / 'servers'}\n")
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)],
@@ -37,11 +45,20 @@ def run(folder: Path, said: str, how: str = RUN) -> "subprocess.CompletedProcess
     )
 
 
-@pytest.mark.parametrize("how", [RUN, TO_NOWHERE, UNREAD])
-def test_a_secret_in_the_output_of_an_emitter_fails_the_session(
-    tmp_path: Path, how: str
+@pytest.mark.parametrize(
+    ("command", "how"),
+    [
+        ("emit", RUN),
+        ("emit", TO_NOWHERE),
+        ("emit", UNREAD),
+        ("emit", TERMINAL),
+        ("doctor", RUN),
+    ],
+)
+def test_a_secret_in_an_output_fails_the_session(
+    tmp_path: Path, command: str, how: str
 ) -> None:
-    done = run(tmp_path, "Token {GATEWAY_TOKEN}", how)
+    done = run(tmp_path, "Token {GATEWAY_TOKEN}", how, command)
     assert done.returncode == 1, done.stdout
     assert "the secret of GATEWAY_TOKEN (test_leak.py::test_something" in done.stdout
 

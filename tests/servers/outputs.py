@@ -1,4 +1,4 @@
-"""Reads all that every `ingest emit` and `ingest land` of a session writes, for leaks.
+"""Reads all that `ingest emit`, `land` and `doctor` write in a session, for leaks.
 
 Processes are read whoever starts them, since `subprocess.Popen` itself is watched, and
 so is click's runner. A leak is a secret that the process was given, or a record.
@@ -44,8 +44,8 @@ def secrets_in(words: Iterable[str], environment: Mapping[str, str]) -> dict[str
 
 
 def is_watched(words: Iterable[str]) -> bool:
-    """Tell whether the command is an emitter's or a lander's."""
-    commands = [word for word in words if word in {"emit", "land"}]
+    """Tell whether the command is an emitter's, a lander's or the doctor's."""
+    commands = [word for word in words if word in {"emit", "land", "doctor"}]
     return bool(commands) and any("ingest" in word for word in words)
 
 
@@ -103,6 +103,10 @@ class Watched(subprocess.Popen[Any]):
         files, self._files = self._files, []
         self._judge(*(path.read_bytes() for path in files if path.exists()))
         return code
+
+    def judge(self, told: bytes) -> None:
+        """Look at what a test has read itself, such as from a terminal."""
+        self.outputs.judge(self._words, self._environment, told)
 
     def __exit__(self, *about: object) -> None:
         """Read what nobody has read; the test has ended the process by now."""
