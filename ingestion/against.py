@@ -120,7 +120,8 @@ class _Comparison:
                 letters = list(self._letters(listing, link))
                 blank = redacted_lines(redacted.get(start, []), link)
                 at = [n - 1 for n in blank]
-                yield _Piece(self._original.end(link), lines, letters, at)
+                erased = sum(letter.redacted for letter in letters)
+                yield _Piece(self._original.end(link), lines, letters, at, erased)
 
     def _letters(self, listing: Listing, link: Link) -> Iterator[DeadLetter]:
         for position in listing.dead_letters:
@@ -160,22 +161,28 @@ class _Piece:
     """What one link holds. Records are looked for in order, each line once.
 
     A source that was compacted since has fewer records than were landed, never others.
-    A line that was redacted since may have been any record.
+    A line or a dead letter that was redacted since may have been any record.
     """
 
     end: int
     lines: Sequence[bytes]
     letters: Sequence[DeadLetter]
     blank: Collection[int]
+    erased: int = 0
     at: int = 0
 
     def has(self, record: Record) -> bool:
         """Tell whether the record is the next line, or a later one, or a letter."""
-        if any(letter.value == record.value for letter in self.letters):
+        known = (letter for letter in self.letters if not letter.redacted)
+        if any(letter.value == record.value for letter in known):
             return True
         line = line_or_reason(record.value, MAX_RECORD_BYTES << 10)
-        if isinstance(line, str):
-            return False
+        if not isinstance(line, str) and self._has_line(line):
+            return True
+        self.erased -= 1
+        return self.erased >= 0
+
+    def _has_line(self, line: bytes) -> bool:
         try:
             self.at = self.lines.index(line, self.at) + 1
         except ValueError:

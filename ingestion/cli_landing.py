@@ -182,7 +182,8 @@ def redact(  # noqa: PLR0917 - click passes options by name
 ) -> None:
     """Make lines of one landed FILE blank, for a person's erasure.
 
-    FILE is the path below LANDING. The bytes are gone for good; which lines, who, why,
+    FILE is the path below LANDING; a dead letter, as `ingest dead-letters --json` names
+    it, has one line. The bytes are gone for good; which lines, who, why,
     when, and the SHA-256 before and after are kept below _ingest/redactions/, so that
     `ingest verify` stays clean. What the models made of the lines goes with a full
     refresh: docs/operating.md has all the steps.

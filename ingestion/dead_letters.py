@@ -21,7 +21,7 @@ class DeadLetter:
     """One dead letter as it lies in a landing.
 
     `position` is its place in the chain, `offset` that in the source; `time` is in
-    epoch milliseconds.
+    epoch milliseconds. Of a `redacted` one the key and the value are gone.
     """
 
     name: str
@@ -33,6 +33,7 @@ class DeadLetter:
     time: int | None
     key: bytes | None
     value: bytes | None
+    redacted: bool = False
 
     def __str__(self) -> str:
         """Name it by its coordinates: what is in it is nobody's business."""
@@ -52,14 +53,14 @@ class DeadLetter:
 def dead_letters(
     landing: Landing, topic: str | None = None, reason: str | None = None
 ) -> Iterator[DeadLetter]:
-    """Yield those that were not replayed, by topic, partition and offset.
+    """Yield those not replayed and not redacted, by topic, partition and offset.
 
     Raises `DamagedError` for one that cannot be read.
     """
     for partition in landing.store.partitions():
         if topic in {None, partition.topic}:
             for letter in _waiting(landing, partition):
-                if reason in {None, letter.reason}:
+                if reason in {None, letter.reason} and not letter.redacted:
                     yield letter
 
 
@@ -89,11 +90,18 @@ def read_letter(landing: Landing, partition: Partition, position: int) -> DeadLe
             said["time"],
             _bytes(said["key"]),
             _bytes(said["value"]),
+            bool(said.get("redacted")),
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise DamagedError(
             f"{landing.store}/{name} is no dead letter of ours: restore it."
         ) from error
+
+
+def blank_letter(body: bytes) -> bytes:
+    """Return the body of a dead letter without its key and its value."""
+    said = {**orjson.loads(body), "key": None, "value": None, "redacted": True}
+    return orjson.dumps(said) + b"\n"
 
 
 def _bytes(text: str | None) -> bytes | None:

@@ -1,9 +1,10 @@
-"""Redact lines of landed objects, so that everybody can see what was done.
+"""Redact lines of landed objects and dead letters, so that all can see what was done.
 
 An object is written once; only a person's right to erasure comes before that. The lines
 become blank, which the models pass over, so all others keep their numbers. A record
 of it says which lines, by whom, why, when, and the SHA-256 of the object before and
-after: the records of an object lead from what its link says to what it is now.
+after: the records of an object lead from what its link says to what it is now. A dead
+letter is one line, and keeps its reason and its coordinates.
 """
 
 import gzip
@@ -15,9 +16,15 @@ from typing import Final
 
 import orjson
 
+from ingestion.dead_letters import blank_letter, read_letter
 from ingestion.errors import DamagedError, RetryError, StopError, explained
 from ingestion.landing import Landing, Link
-from ingestion.stores import Partition, object_start, partition_of
+from ingestion.stores import (
+    Partition,
+    dead_letter_offset,
+    object_start,
+    partition_of,
+)
 
 _RECORD: Final = ".json"
 _DIGEST_LETTERS: Final = 16
@@ -25,7 +32,10 @@ _DIGEST_LETTERS: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Redaction:
-    """One redaction of one object. Lines count from 1; the time is UTC."""
+    """One redaction of one object, or of the dead letter at `start`.
+
+    Lines count from 1; the time is UTC.
+    """
 
     topic: str
     partition: int
@@ -36,13 +46,15 @@ class Redaction:
     at: str
     old_sha256: str
     new_sha256: str
+    dead_letter: bool = False
 
     @property
     def name(self) -> str:
         """The name of its record: one content has one successor, whoever redacts."""
         place = Partition(self.topic, self.partition)
         file = f"{self.topic}+{self.partition}+{self.start:010d}"
-        return f"{_folder(place)}/{file}+{self.old_sha256[:_DIGEST_LETTERS]}{_RECORD}"
+        folder = _folder(place, dead_letters=self.dead_letter)
+        return f"{folder}/{file}+{self.old_sha256[:_DIGEST_LETTERS]}{_RECORD}"
 
     def body(self) -> bytes:
         """Write it as one line of JSON."""
@@ -52,21 +64,27 @@ class Redaction:
 _VERSIONS: Final = {1: Redaction}
 
 
-def _folder(partition: Partition) -> str:
+def _folder(partition: Partition, *, dead_letters: bool = False) -> str:
     place = f"{partition.topic}/partition={partition.number}"
-    return f"_ingest/redactions/{place}"
+    return f"_ingest/redactions/{partition.dead_letters if dead_letters else place}"
 
 
 def redactions(
-    landing: Landing, partition: Partition, starts: Collection[int] | None = None
+    landing: Landing,
+    partition: Partition,
+    starts: Collection[int] | None = None,
+    *,
+    dead_letters: bool = False,
 ) -> dict[int, list[Redaction]]:
     """Return the redactions of a partition's objects, by start, unsorted.
 
-    Raises `DamagedError` for a record that cannot be read.
+    Or those of its dead letters, by position. Raises `DamagedError` for a record that
+    cannot be read.
     """
     found: dict[int, list[Redaction]] = {}
-    for name in landing.store.names(_folder(partition)):
-        record = _read(landing, f"{_folder(partition)}/{name}")
+    folder = _folder(partition, dead_letters=dead_letters)
+    for name in landing.store.names(folder):
+        record = _read(landing, f"{folder}/{name}")
         if starts is None or record.start in starts:
             found.setdefault(record.start, []).append(record)
     return found
@@ -101,10 +119,13 @@ def redact(
 ) -> list[Redaction]:
     """Make lines of one object blank; return all that was ever redacted of it.
 
-    The record is durable before the object is changed. Killed between, `ingest verify`
-    says so, and the same call ends it. Raises `StopError` where the object is not what
-    its link and its redactions say, or has no such line.
+    The one line of a dead letter keeps its reason and coordinates. The record is
+    durable before the object is changed. Killed between, `ingest verify` says so, and
+    the same call ends it. Raises `StopError` where the object is not what its link and
+    its redactions say, or has no such line.
     """
+    if name.startswith("_dead_letter/"):
+        return _redact_letter(landing, name, lines, by, reason)
     partition, start = _place(landing, name)
     link = _link(landing, partition, start)
     _finish(landing, name, link, partition)
@@ -115,15 +136,48 @@ def redact(
     wanted = sorted({n for n in lines if there[n - 1]})
     if wanted:
         new = _blank(landing, there, wanted)
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        digests = sha256(body).hexdigest(), sha256(new).hexdigest()
         place = partition.topic, partition.number, start
-        record = Redaction(*place, wanted, by, reason, now, *digests)
+        record = Redaction(*place, wanted, by, reason, _now(), *_digests(body, new))
         if not landing.store.create_once(record.name, record.body()):
             raise RetryError(f"{name} is being redacted by somebody else: try again.")
         _finish(landing, name, link, partition)
     found = redactions(landing, partition, {start}).get(start, [])
     return list(in_order(found, link.sha256))
+
+
+def _redact_letter(
+    landing: Landing, name: str, lines: Collection[int], by: str, reason: str
+) -> list[Redaction]:
+    """Make a dead letter blank; one body has one blank, so two at once agree."""
+    folder, _, file = name.rpartition("/")
+    partition = partition_of(folder)
+    position = None if partition is None else dead_letter_offset(partition, file)
+    body = landing.store.read(name)
+    if partition is None or position is None or body is None:
+        raise StopError(
+            f"{name} is no dead letter of {landing.store}: say its path below the "
+            "landing, as `ingest dead-letters --json` does."
+        )
+    if wrong := [n for n in lines if n != 1]:
+        raise StopError(f"{name} has 1 line: there is no line {wrong[0]}.")
+    if not read_letter(landing, partition, position).redacted:
+        new = blank_letter(body)
+        place = partition.topic, partition.number, position
+        digests = _digests(body, new)
+        record = Redaction(*place, [1], by, reason, _now(), *digests, dead_letter=True)
+        landing.store.create_once(record.name, record.body())
+        if not landing.store.rewrite(name, record.old_sha256, new):
+            raise RetryError(f"{name} is being redacted by somebody else: try again.")
+    done = redactions(landing, partition, {position}, dead_letters=True)
+    return done.get(position, [])
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _digests(old: bytes, new: bytes) -> tuple[str, str]:
+    return sha256(old).hexdigest(), sha256(new).hexdigest()
 
 
 def _place(landing: Landing, name: str) -> tuple[Partition, int]:

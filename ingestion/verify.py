@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import BinaryIO, Final
 
+from ingestion.dead_letters import read_letter
 from ingestion.errors import DamagedError, explained
 from ingestion.landing import ACCEPTED, Landing, Link
 from ingestion.redactions import (
+    Redaction,
     content_of,
     in_order,
     redacted_lines,
@@ -30,7 +32,7 @@ class Ledger:
     lines are not those that were written. `unlinked` are objects without a link,
     `unwritten` links without an object, `uncounted` dead letters that no
     link counts, or the other way round. `redacted` lines were made blank, with a record
-    that says so. `expired` records were lost at the source;
+    that says so, or dead letters. `expired` records were lost at the source;
     before `maybe_expired` links some may have been, unread. With `accepted` neither
     makes the partition not clean.
     """
@@ -210,6 +212,28 @@ class _Verification:
         if uncounted > 0:
             problem = f"{uncounted} dead letters lie where no link is"
             self._ledger.found("uncounted", problem, uncounted)
+        redacted = redactions(self._landing, self._partition, dead_letters=True)
+        for offset in offsets:
+            self._letter(offset, redacted.get(offset, []))
+
+    def _letter(self, offset: int, records: list[Redaction]) -> None:
+        """Require that a dead letter can be read, and is redacted if a record says."""
+        try:
+            letter = read_letter(self._landing, self._partition, offset)
+        except DamagedError as error:
+            self._ledger.found("checksum_failures", str(error))
+            return
+        self._ledger.redacted += letter.redacted
+        if letter.redacted and not self._recorded(letter.name, records):
+            problem = f"no record tells of the redaction of {letter.name}"
+            self._ledger.found("checksum_failures", problem)
+        if records and not letter.redacted:
+            problem = f"the redaction of {letter.name} is not finished: run it again"
+            self._ledger.found("checksum_failures", problem)
+
+    def _recorded(self, name: str, records: list[Redaction]) -> bool:
+        digest = sha256(self._landing.store.read(name) or b"").hexdigest()
+        return any(record.new_sha256 == digest for record in records)
 
 
 def _number(sequence: str | None) -> int | None:

@@ -231,6 +231,12 @@ def test_only_who_may_redact_changes_what_is_landed(server: MiniStack) -> None:
     allowed = core.client("s3", owner_of_the_bucket(core, "redactor"))
     put(record, IfNoneMatch="*")(allowed, bucket)
     change(allowed, bucket)
+    letter = f"raw/_dead_letter/{PIN_STREAM}/partition=0/a"
+    made = other.put_object(Bucket=bucket, Key=letter, Body=b"{}", IfNoneMatch="*")
+    blank = put(letter, IfMatch=made["ETag"])
+    with pytest.raises(ClientError, match="explicit deny in a resource-based policy"):
+        blank(other, bucket)
+    blank(allowed, bucket)
     allowed.delete_object(**old)
     versions = core.client("s3").list_object_versions(Bucket=bucket, Prefix=key)
     assert [each["IsLatest"] for each in versions["Versions"]] == [True]

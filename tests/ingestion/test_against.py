@@ -169,6 +169,16 @@ def test_a_redacted_line_may_have_been_any_record(tmp_path: Path) -> None:
     assert (found.compared, found.missing) == (2, 1)
 
 
+def test_a_redacted_dead_letter_may_have_been_any_one_record(tmp_path: Path) -> None:
+    landing = landed(tmp_path, [b"0", None, b"2"])
+    name = f"{PIN.dead_letters}/u.pin+0+0000000001.json"
+    redact(landing, name, [1], "somebody", "a request")
+    found = held(landing, Source({0: b"0", 1: b"\xff", 2: b"2"}))
+    assert (found.compared, found.missing) == (3, 0)
+    found = held(landing, Source({0: b"0", 1: b"\xff", 2: b"x"}))
+    assert (found.compared, found.missing) == (2, 1)
+
+
 def test_of_a_continued_chain_the_links_of_this_source_are_compared(
     tmp_path: Path,
 ) -> None:

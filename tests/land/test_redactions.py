@@ -13,7 +13,9 @@ import pytest
 from click.testing import CliRunner
 
 from ingestion.cli import main
+from ingestion.dead_letters import dead_letters
 from ingestion.errors import RetryError, StopError
+from ingestion.lander import Letter, Record
 from ingestion.landing import Chain, Landing, Link
 from ingestion.redactions import Redaction, redact
 from ingestion.stores import DirectoryStore, Partition
@@ -106,7 +108,12 @@ def test_a_redaction_that_was_undone_is_found(site: "Site") -> None:
         (NAME, 0, "there is no line 0"),
         (USER.object_name(1, ".json"), 0, "has no link at 1"),
         ("topics/u.user", 0, "is no object of"),
-        ("_dead_letter/u.user/partition=0/u.user+0+0000000000.json", 0, "is no object"),
+        (
+            "_dead_letter/u.user/partition=0/u.user+0+0000000000.json",
+            1,
+            "no dead letter",
+        ),
+        ("_dead_letter/u.user/0000000000.json", 1, "is no dead letter of"),
     ],
 )
 def test_what_cannot_be_redacted_is_one_sentence(
@@ -154,6 +161,59 @@ def test_no_other_name_of_the_old_bytes_is_left_in_a_folder(site: "Site") -> Non
     assert [path for path in objects if b"Ada" in path.read_bytes()] == [second]
 
 
+# --- dead letters ------------------------------------------------------------------
+
+LETTER = f"{USER.dead_letters}/u.user+0+0000000008.json"
+
+
+def with_a_dead_letter(site: "Site") -> Landing:
+    landing = landed(site)
+    chain = Chain(landing, USER)
+    for n in (8, 9):
+        letter = Letter(n, "not_utf8", Record(n, b"\xffAda", b"key of Ada", 7))
+        name = LETTER.replace("08.json", f"0{n}.json")
+        landing.store.create_once(name, letter.body(USER, "direct"))
+    digest = sha256(b"").hexdigest()
+    link = Link(start=8, source="direct", writer="w", next=10, dead=2, sha256=digest)
+    chain.commit(link, b"")
+    return landing
+
+
+def test_a_redacted_dead_letter_keeps_its_reason_and_is_not_listed(
+    site: "Site",
+) -> None:
+    landing = with_a_dead_letter(site)
+    assert [letter.position for letter in dead_letters(landing)] == [8, 9]
+    before = json.loads(site.body(LETTER))
+    (done,) = redact(landing, LETTER, [1], "data protection", "request 7")
+    gone = {"key": None, "value": None, "redacted": True}
+    assert json.loads(site.body(LETTER)) == {**before, **gone}
+    assert json.loads(site.body(done.name))["new_sha256"] == done.new_sha256
+    assert [letter.position for letter in dead_letters(landing)] == [9]
+    assert redact(landing, LETTER, [1], "somebody else", "again") == [done]
+    ledger = ledger_of(site)
+    assert (ledger.clean, ledger.redacted, ledger.dead) == (True, 1, 2)
+    with pytest.raises(StopError, match="has 1 line: there is no line 2"):
+        redact(landing, LETTER, [2], "a", "b")
+
+
+@pytest.mark.parametrize("body", [b"", b'{"reason":"newline"}'])
+def test_a_dead_letter_that_cannot_be_read_is_found(site: "Site", body: bytes) -> None:
+    with_a_dead_letter(site)
+    site.put(LETTER, body)
+    assert ledger_of(site).checksum_failures == 1
+
+
+def test_a_dead_letter_that_nobody_says_to_have_redacted_is_found(
+    site: "Site",
+) -> None:
+    landing = with_a_dead_letter(site)
+    (done,) = redact(landing, LETTER, [1], "a", "b")
+    site.remove(done.name)
+    (problem,) = ledger_of(site).problems
+    assert problem == f"no record tells of the redaction of {LETTER}"
+
+
 # --- kill -9 -----------------------------------------------------------------------
 
 
@@ -181,16 +241,17 @@ class Killing:
         return killing
 
 
+@pytest.mark.parametrize(("name", "line"), [(NAME, 2), (LETTER, 1)])
 @pytest.mark.parametrize("at", range(5))
 def test_killed_anywhere_it_is_said_and_ended_by_the_same_call(
-    site: "Site", at: int
+    site: "Site", at: int, name: str, line: int
 ) -> None:
-    landing = landed(site)
+    landing = with_a_dead_letter(site)
     store: Any = Killing(landing.store, at)
     child = os.fork()
     if not child:
         try:
-            redact(Landing(store, "none"), NAME, [2], "a", "b")
+            redact(Landing(store, "none"), name, [line], "a", "b")
         finally:
             os._exit(0)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -199,8 +260,8 @@ def test_killed_anywhere_it_is_said_and_ended_by_the_same_call(
     half_done = at in {1, 2}
     assert ledger.clean is not half_done
     assert any("is not finished" in x for x in ledger.problems) is half_done
-    redact(landing, NAME, [2], "a", "b")
-    assert b"\n\n" in site.body(NAME)
+    redact(landing, name, [line], "a", "b")
+    assert b"\n\n" in site.body(name) or b'"redacted":true' in site.body(name)
     assert (ledger_of(site).clean, ledger_of(site).redacted) == (True, 1)
 
 
