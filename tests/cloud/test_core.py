@@ -11,6 +11,7 @@ import ministack_server
 import pytest
 import requests
 from botocore.exceptions import ClientError
+from click.testing import CliRunner
 from conftest import Pipeline
 from core_stack import REGION, USER_ID, CoreStack, walk
 from dialects import Reply
@@ -19,6 +20,7 @@ from processes import require
 from signed_gateway import STAGE, SignedGateway
 
 from ingestion.authentication import choose_authentication
+from ingestion.cli import main
 
 PIN_STREAM = f"streaming-{USER_ID}-pin"
 TOPICS = f"raw/topics/{PIN_STREAM}/partition=0"
@@ -197,6 +199,21 @@ def test_a_role_may_not(
     with pytest.raises(ClientError) as refused:
         call(core.client(service, core.role(role)), bucket)
     assert "AccessDenied" in refused.value.response["Error"]["Code"]
+
+
+def test_a_lander_that_may_not_read_a_stream_says_so_and_lands_nothing(
+    core: CoreStack, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert bucket
+    region = {"AWS_DEFAULT_REGION": REGION}
+    for name, value in {**core.environment, **core.role("Lander"), **region}.items():
+        monkeypatch.setenv(name, value)
+    words = ("land", "kinesis", "--streams", "streaming-other-pin", "--landing")
+    refused = CliRunner().invoke(main, [*words, str(tmp_path)])
+    assert refused.exit_code == 1
+    assert "Cannot look at the stream streaming-other-pin" in refused.stderr
+    assert "AccessDenied" in refused.stderr
+    assert not (tmp_path / "topics").exists()
 
 
 def owner_of_the_bucket(core: CoreStack, name: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from ingestion.errors import StopError
+from ingestion.lander import Letter, Record
 from ingestion.landing import Chain, Landing, Link
 from ingestion.stores import DirectoryStore, Partition
 from ingestion.verify import Ledger, verify
@@ -181,7 +182,8 @@ def test_metadata_of_a_newer_version_stop_the_verification(root: Path) -> None:
 def test_dead_letters_are_those_that_links_count(root: Path) -> None:
     folder = root / "_dead_letter/u.pin/partition=0"
     folder.mkdir(parents=True)
-    (folder / "u.pin+0+0000000003.json").write_bytes(b"{}")
+    letter = Letter(3, "not_utf8", Record(3, b"\xff")).body(PIN, "direct")
+    (folder / "u.pin+0+0000000003.json").write_bytes(letter)
     assert ledger_of(root).uncounted == 1
     change_claim(root, 2, dead="1", records="1", last="2")
     object_at(root, 2).unlink()

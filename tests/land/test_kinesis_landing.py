@@ -308,6 +308,22 @@ def test_sigterm_lands_what_waits_and_exits_0(
     assert landed(tmp_path, "g-pin") == values(0, 8)
 
 
+def test_sigterm_ends_it_within_25_seconds_while_kinesis_hangs(
+    server: Kinesalite, tmp_path: Path
+) -> None:
+    server.create("hang-pin")
+    put(server, "hang-pin", values(0, 5))
+    with following("hang-pin", tmp_path, "--flush-records", 5) as process:
+        wait_until((tmp_path / "topics/hang-pin").exists)
+        put(server, "hang-pin", values(5, 3))
+        time.sleep(2)  # nothing shows that they are buffered
+        with server.frozen():
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(25) == 128 + signal.SIGTERM
+    assert land("hang-pin", tmp_path).exit_code == 0
+    require_equal(server, "hang-pin", tmp_path)
+
+
 class Load:
     """Puts records with few keys, and splits and merges, on and on, until it ends."""
 

@@ -1,9 +1,7 @@
 """A real Kafka broker in KRaft mode, in a folder of its own."""
 
 import base64
-import os
 import shutil
-import signal
 import subprocess
 import uuid
 from collections.abc import Iterator, Mapping
@@ -129,11 +127,8 @@ class Broker:
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Let it keep its connections and answer nothing inside the block."""
-        os.kill(self._process.pid, signal.SIGSTOP)
-        try:
+        with self._process.frozen():
             yield
-        finally:
-            os.kill(self._process.pid, signal.SIGCONT)
 
     def __enter__(self) -> Self:
         """Return the broker."""

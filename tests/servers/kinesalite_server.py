@@ -2,6 +2,8 @@
 
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -58,6 +60,12 @@ class Kinesalite:
     def kill(self) -> None:
         """End it at once."""
         self._process.kill()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let it keep its connections and answer nothing inside the block."""
+        with self._process.frozen():
+            yield
 
     def __enter__(self) -> Self:
         """Return the server."""
