@@ -420,6 +420,7 @@ class KinesisReader:
     _stale: set[str] = field(default_factory=set)
     _first: dict[str, str] = field(default_factory=dict)
     _looked: dict[Partition, float] = field(default_factory=dict)
+    _looks: dict[Partition, tuple[str | None, str | None]] = field(default_factory=dict)
     _wanted: frozenset[Partition] = frozenset()
     _list_at: float = 0.0
     _started: float = 0.0
@@ -430,6 +431,7 @@ class KinesisReader:
         self._readings.clear()
         self._ended.clear()
         self._looked.clear()
+        self._looks.clear()
         self._started = self.clock.now()
         self._list()
         self._wanted = frozenset(self._listed)
@@ -578,18 +580,22 @@ class KinesisReader:
         return parent in self._ended
 
     def _is_landed(self, partition: Partition) -> bool:
-        """Tell whether another lander landed a closed shard to its end."""
+        """Tell whether another lander landed a closed shard to its end.
+
+        Answers may be empty long before that: the next look goes on behind them.
+        """
         end = Chain(self.landing, partition).end
         ours = end is not None and end.source == self.stream(partition.topic).identity
         after = end.next_sequence if end is not None and ours else None
-        iterator: str | None = self.calls.iterator(partition, after)
+        was, iterator = self._looks.pop(partition, (None, None))
+        if iterator is None or was != after:
+            iterator = self.calls.iterator(partition, after)
         for _ in range(_LOOKS):
-            if iterator is None:
-                return True
             records, iterator, _ = self.calls.records(partition, iterator, 0)
-            if records:
-                return False
-        return iterator is None
+            if records or iterator is None:
+                return not records
+        self._looks[partition] = after, iterator
+        return False
 
     # --- reading -------------------------------------------------------------------
 

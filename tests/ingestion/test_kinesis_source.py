@@ -262,6 +262,23 @@ def test_a_child_waits_until_the_other_lander_has_landed_its_parent(
     scene.require_landed()
 
 
+def test_a_parent_that_answers_with_nothing_for_long_ends_for_the_other_lander_too(
+    scene: Scene,
+) -> None:
+    """GetRecords may return nothing many times before it says that it was all."""
+    scene.stream.put(0, b"1")
+    child = scene.stream.open(0)
+    scene.stream.put(child, b"2")
+    scene.land(share=Share(1, 2))
+    scene.stream.dry = 20
+    running = scene.lander(share=Share(2, 2), follow=True)
+    running._start()  # noqa: SLF001 - a run, step by step
+    for _ in range(400):
+        running.step()
+    running._flush_all("shutdown")  # noqa: SLF001
+    scene.require_landed()
+
+
 # --- what stops --------------------------------------------------------------------
 
 

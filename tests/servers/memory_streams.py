@@ -63,7 +63,8 @@ class MemoryStream:
     """One stream, and the client that reads it.
 
     `before` and `after` are called around each call, with its name. `limit` is how many
-    records an answer has at most; `pause` makes one empty though there is more.
+    records an answer has at most; `pause` makes one empty though there is more. Behind
+    the last record of a closed shard, `dry` answers are empty before its end.
     """
 
     name: str = "u-pin"
@@ -72,6 +73,7 @@ class MemoryStream:
     before: Callable[[str], None] = lambda _: None
     after: Callable[[str], None] = lambda _: None
     pause: Callable[[], bool] = lambda: False
+    dry: int = 0
     limit: int = 10_000
     page: int = 1_000
     hours: int = 24
@@ -196,9 +198,11 @@ class MemoryStream:
         shard = self.shards[number]
         at = max(at, shard.trimmed)
         end = at if self.pause() else min(at + self.limit, len(shard.puts))
+        if shard.closed and at >= len(shard.puts):
+            end = at + 1
         left = shard.puts[end:]
         behind = max(self.now() - left[0].time, 0.001) if left else 0.0
-        ended = shard.closed and not left
+        ended = shard.closed and end >= len(shard.puts) + self.dry
         return {
             "Records": [self._record(put) for put in shard.puts[at:end]],
             "NextShardIterator": None if ended else f"{created} {life} {number} {end}",
