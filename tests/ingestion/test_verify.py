@@ -190,7 +190,7 @@ def test_dead_letters_are_those_that_links_count(root: Path) -> None:
     object_at(root, 2).write_bytes(b"{}\n")
     change_claim(root, 2, sha256=sha256(b"{}\n").hexdigest())
     assert ledger_of(root).clean
-    (folder / "u.pin+0+0000000099.json").write_bytes(b"{}")
+    (folder / "u.pin+0+0000000099.json").write_bytes(letter)
     assert ledger_of(root).problems == ["1 dead letters lie where no link is"]
 
 
