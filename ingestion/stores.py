@@ -39,7 +39,8 @@ class Partition:
     """One partition of one topic; its records are totally ordered by offset.
 
     Raises `StopError` for a topic name that Kafka would refuse (legal characters,
-    `org.apache.kafka.common.internals.Topic`) and for a negative number.
+    `org.apache.kafka.common.internals.Topic`), for one whose folder would be hidden,
+    and for a negative number.
     """
 
     topic: str
@@ -51,6 +52,11 @@ class Partition:
             raise StopError(
                 f"{self.topic!r} is no topic name: use 1 to 249 letters, digits, "
                 "dots, dashes and underscores."
+            )
+        if self.topic[0] in "._":
+            raise StopError(
+                f"{self.topic} cannot be landed: the engines that read a landing take "
+                "folders that begin with a dot or an underscore for hidden."
             )
         if self.number < 0:
             raise StopError(f"{self}: a partition's number is 0 or more.")

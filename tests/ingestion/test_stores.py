@@ -49,6 +49,12 @@ def test_a_name_that_can_be_no_topic_is_refused(topic: str) -> None:
         Partition(topic, 0)
 
 
+@pytest.mark.parametrize("topic", ["_schemas", ".pin", "__consumer_offsets"])
+def test_a_topic_whose_folder_would_be_hidden_is_refused(topic: str) -> None:
+    with pytest.raises(StopError, match=f"{topic} cannot be landed"):
+        Partition(topic, 0)
+
+
 def test_a_negative_partition_is_refused() -> None:
     with pytest.raises(StopError, match="0 or more"):
         Partition("u.pin", -1)

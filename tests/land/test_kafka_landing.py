@@ -249,6 +249,10 @@ def test_what_is_not_there_is_one_sentence(broker: Broker, tmp_path: Path) -> No
     unknown = land(broker, "nobody.pin", tmp_path)
     assert unknown.exit_code == 1
     assert "Cannot look at the topic nobody.pin" in unknown.stderr
+    broker.create_topics("_hidden")
+    hidden = land(broker, "_hidden", tmp_path)
+    assert hidden.exit_code == 1
+    assert "_hidden cannot be landed" in hidden.stderr
     (tmp_path / "other/topics/u.pin/partition=0").mkdir(parents=True)
     wrong = land(broker, "a.pin", tmp_path / "other")
     assert wrong.exit_code == 1
