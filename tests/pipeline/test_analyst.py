@@ -84,3 +84,17 @@ def test_the_editor_runs_what_make_installs_and_knows_every_yaml() -> None:
     folders = (ROOT / "models", ROOT / "seeds")
     written = {path for folder in folders for path in folder.rglob("*.yml")}
     assert known == {*written, ROOT / "dbt_project.yml"}
+
+
+def test_setup_tells_of_a_profile_that_is_not_as_the_example(
+    project: ProjectCopy,
+) -> None:
+    project.path("data").mkdir(exist_ok=True)
+    project.path("data/pinterest.duckdb").touch()  # nothing has to be made
+    assert "profiles.yml" not in project.run(*make("setup"))
+
+    project.replace("profiles.yml", "query_retries: 0", "query_retries: 1")
+
+    told = project.run(*make("setup"))
+    assert "profiles.yml is not as profiles.yml.example is now" in told
+    assert "query_retries: 1" in project.path("profiles.yml").read_text("utf-8")
