@@ -1,61 +1,39 @@
 """The schedule: land, look how fresh it is, build and test, publish, show.
 
 For Airflow 2.11 and 3.0, so for Amazon MWAA. dbt and `ingest` live in a virtual
-environment of their own; Airflow only starts them. `docs/schedule.md` says how to set
-it up; everything that differs from place to place is an environment variable:
-
-- PINTEREST_HOME, the project's folder; two above this file if not given
-- PINTEREST_VENV, its environment; `.venv` in that folder if not given
-- PINTEREST_LAND, what `ingest` lands, as one would type it: `land kinesis --region …`;
-  nothing if not given, for landings that somebody else fills
-- PINTEREST_SCHEDULE, cron or a preset; `@hourly` if not given
-- PINTEREST_RETRIES, how often what failed is tried again; 2 if not given
-
-Secrets are in Airflow's connections `pinterest_kafka`, `pinterest_databricks` and
-`pinterest_alerts`, each of which may be missing.
+environment of their own; Airflow only starts them. `docs/schedule.md` says which
+variables and connections there are.
 """
 
 import json
-import logging
 import os
 import shlex
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
 
-from airflow.exceptions import (
-    AirflowException,
-    AirflowFailException,
-    AirflowNotFoundException,
-)
+from airflow.exceptions import AirflowException, AirflowFailException
 
 try:
-    from airflow.sdk import Connection, Param, dag, get_current_context, task
-
-    get_connection = Connection.get
+    from airflow.sdk import Param, dag, get_current_context, task
 except ImportError:  # Airflow 2
     from airflow.decorators import dag, task
-    from airflow.models import Connection
     from airflow.models.param import Param
     from airflow.operators.python import get_current_context
 
-    get_connection = Connection.get_connection_from_secrets
+sys.path.append(str(Path(__file__).parent))  # Airflow 3's command line does not
+from pinterest_shared import HOME, PROGRAMS, RUNS, artifact, connection, log, tell
 
-HOME = Path(os.environ.get("PINTEREST_HOME", Path(__file__).resolve().parents[2]))
-PROGRAMS = Path(os.environ.get("PINTEREST_VENV", HOME / ".venv")) / "bin"
 LAND = os.environ.get("PINTEREST_LAND", "")
 SCHEDULE = os.environ.get("PINTEREST_SCHEDULE", "@hourly")
-RETRIES = int(os.environ.get("PINTEREST_RETRIES", "2"))
 HEALTH = ("rpt_pipeline_health", "rpt_event_health")
 STOP_SECONDS = 30  # a lander writes what waits within 25
 SET_ASIDE = 3  # exit code of `ingest`: done, but some records cannot be lines
-
-log = logging.getLogger("airflow.task")
 
 
 # --- programs ----------------------------------------------------------------------
@@ -118,19 +96,6 @@ def results(name: str) -> list[dict[str, Any]]:
     return found
 
 
-def artifact(name: str) -> Path:
-    """Return where dbt writes a file about what it did."""
-    return HOME / os.environ.get("DBT_TARGET_PATH", "target") / name
-
-
-def connection(name: str) -> Any | None:  # noqa: ANN401 - two classes in two versions
-    """Return one of Airflow's connections, None where nobody made it."""
-    try:
-        return get_connection(name)
-    except AirflowNotFoundException:
-        return None
-
-
 def databricks() -> dict[str, str]:
     """Return what the target `databricks` wants, where its connection is there."""
     found = connection("pinterest_databricks")
@@ -156,42 +121,33 @@ def kafka_options() -> Iterator[list[str]]:
         yield ["--kafka-config", file.name]
 
 
-# --- alerts ------------------------------------------------------------------------
-
-
-def tell(severity: str, text: str) -> None:
-    """Log, and post to the URL that is the password of `pinterest_alerts`, if any.
-
-    The body is JSON with `text`, as chat tools take it, and `severity`. That an alert
-    could not be posted is logged; it fails nothing.
-    """
-    log.log(logging.ERROR if severity == "error" else logging.WARNING, text)
-    found = connection("pinterest_alerts")
-    if found is None:
-        return
-    body = json.dumps({"severity": severity, "text": text}).encode()
-    headers = {"Content-Type": "application/json"}
-    try:
-        urlopen(Request(found.password, body, headers), timeout=10).close()  # noqa: S310 - its owner chose it
-    except OSError as error:
-        log.warning("The alert was not posted: %s", type(error).__name__)
-
-
-def alert(context: dict[str, Any]) -> None:
-    """Tell that a task failed, and why."""
-    name = context["task_instance"].task_id
-    why = context.get("exception") or "its log says why"
-    tell("error", f"pinterest: {name} failed: {why}")
-
-
 # --- the schedule ------------------------------------------------------------------
 
 
-def rejected_share(rows: list[dict[str, Any]]) -> float:
-    """Return which share of all that was landed no model can use."""
-    landed = sum(row["landed_count"] + row["dead_letter_count"] for row in rows)
-    bad = sum(row["rejected_count"] + row["dead_letter_count"] for row in rows)
-    return float(bad / landed) if landed else 0.0
+def too_much_rejected(
+    rows: list[dict[str, Any]], before: list[dict[str, Any]], most: float
+) -> list[str]:
+    """Name each topic of whose new records a greater share than `most` is rejected.
+
+    New is what `before`, the rows of an earlier run, does not have yet; all of a topic
+    that it does not know or that has less than it had.
+    """
+    seen = {row["topic"]: counts(row) for row in before}
+    found = []
+    for row in rows:
+        total, bad = counts(row)
+        seen_total, seen_bad = seen.get(row["topic"], (0, 0))
+        if seen_total <= total and seen_bad <= bad:
+            total, bad = total - seen_total, bad - seen_bad
+        if bad > most * total:
+            found.append(f"{bad} of {total} new records in {row['topic']}")
+    return found
+
+
+def counts(row: dict[str, Any]) -> tuple[int, int]:
+    """Return how many records a topic had, and how many of them no model can use."""
+    dead = row["dead_letter_count"]
+    return row["landed_count"] + dead, row["rejected_count"] + dead
 
 
 def report(name: str) -> list[dict[str, Any]]:
@@ -266,32 +222,25 @@ def show() -> None:
 
 @task
 def health() -> dict[str, Any]:
-    """Return the health reports; too much that is rejected is a warning."""
+    """Return the health reports; too much of what is new rejected is a warning."""
+    context = get_current_context()
     numbers = {name: report(name) for name in HEALTH}
-    share = rejected_share(numbers["rpt_pipeline_health"])
-    most = get_current_context()["params"]["max_rejected_share"]
-    if share > most:
-        tell("warning", f"pinterest: {share:.1%} of all records are rejected")
-    return {"rejected_share": share, **numbers}
+    before = context["ti"].xcom_pull("health", include_prior_dates=True, map_indexes=-1)
+    found = too_much_rejected(
+        numbers["rpt_pipeline_health"],
+        (before or {}).get("rpt_pipeline_health", []),
+        context["params"]["max_rejected_share"],
+    )
+    if found:
+        tell("warning", f"pinterest: rejected: {', '.join(found)}")
+    return numbers
 
 
 @dag(
     dag_id="pinterest",
     schedule=SCHEDULE,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    catchup=False,
-    max_active_runs=1,
-    dagrun_timeout=timedelta(hours=6),
     doc_md=__doc__,
-    tags=["pinterest"],
-    default_args={
-        "retries": RETRIES,
-        "retry_delay": timedelta(minutes=1),
-        "retry_exponential_backoff": True,
-        "max_retry_delay": timedelta(minutes=15),
-        "execution_timeout": timedelta(hours=2),
-        "on_failure_callback": alert,
-    },
     params={
         "full_refresh": Param(
             False, type="boolean", description="Build all tables anew from the landing."
@@ -303,6 +252,7 @@ def health() -> dict[str, Any]:
             0.01, type="number", minimum=0, maximum=1, description="More is a warning."
         ),
     },
+    **RUNS,
 )
 def pinterest() -> None:
     """From events to answers."""

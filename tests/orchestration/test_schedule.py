@@ -3,16 +3,22 @@
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import airflow_server as airflow
+import duckdb
+import kafka_broker
 import pytest
 from airflow_server import PROJECT, Airflow
+from confluent_kafka import Producer
+from kafka_broker import Broker
 from processes import require
 
 STRUCTURE = """
@@ -34,6 +40,7 @@ print(json.dumps({
             "max_active_runs": dag.max_active_runs,
             "max_active_tasks": dag.max_active_tasks,
             "timeout": bool(dag.dagrun_timeout),
+            "alerts": bool(dag.on_failure_callback),
             "params": sorted(dag.params),
             "tasks": {
                 task.task_id: {
@@ -50,8 +57,69 @@ print(json.dumps({
     },
 }))
 """
+CALLBACKS = """
+import json, logging, os, sys
+logging.disable()
+folder = os.environ["AIRFLOW__CORE__DAGS_FOLDER"]
+from airflow.models import DagBag
+bag = DagBag(folder, include_examples=False)
+dag = bag.dags["pinterest"]
+try:  # as Airflow 3 does it for a run that a scheduler gave up
+    from airflow.callbacks.callback_requests import DagCallbackRequest
+    from airflow.dag_processing.processor import _execute_dag_callbacks
+    def ended(reason):
+        request = DagCallbackRequest(
+            filepath=dag.fileloc, bundle_name="dags-folder", bundle_version=None,
+            dag_id=dag.dag_id, run_id=reason, is_failure_callback=True, msg=reason,
+        )
+        import structlog
+        _execute_dag_callbacks(bag, request, structlog.get_logger())
+except ImportError:  # and Airflow 2
+    from datetime import UTC, datetime
+    from airflow.utils.state import DagRunState
+    from airflow.utils.types import DagRunType
+    def ended(reason):
+        now = datetime.now(UTC)
+        run = dag.create_dagrun(
+            run_id=reason, state=DagRunState.RUNNING, execution_date=now,
+            data_interval=(now, now), run_type=DagRunType.MANUAL,
+        )
+        dag.handle_callback(run, success=False, reason=reason)
+ended("timed_out")
+ended("task_failure")  # of which the task has told
+
+sys.path.append(folder)
+from pinterest_shared import tell
+from pinterest import too_much_rejected
+for wrong in (
+    {"conn_type": "http", "host": "https://chat.example.com/hook"},
+    {"conn_type": "http", "password": "no url"},
+    {"conn_type": "http", "password": "http://127.0.0.1:1/a b"},
+    {"conn_type": "http", "password": "http://127.0.0.1:1/"},
+):
+    os.environ["AIRFLOW_CONN_PINTEREST_ALERTS"] = json.dumps(wrong)
+    tell("error", "never comes to anybody")
+
+def rows(**topics):
+    keys = ("landed_count", "rejected_count", "dead_letter_count")
+    return [
+        {"topic": name, **dict(zip(keys, counts))} for name, counts in topics.items()
+    ]
+before = rows(pin=(10_000_000, 0, 0), geo=(100, 100, 0))
+print(json.dumps([
+    too_much_rejected(rows(**topics), before, 0.01)
+    for topics in (
+        {"pin": (10_100_000, 100_000, 0), "geo": (100, 100, 0)},
+        {"pin": (10_000_000, 0, 2), "geo": (100, 100, 0)},
+        {"pin": (10_000_100, 1, 0), "geo": (100, 100, 0)},
+        {"pin": (10_000_000, 0, 0), "user": (50, 1, 0)},
+        {"pin": (200, 20, 0)},
+    )
+]))
+"""
 SECRET = "dapi-made-up-secret"  # noqa: S105 - nobody's
 EVENTS = 300
+SOAK = "SOAK" in os.environ
 
 
 class Alerts(BaseHTTPRequestHandler):
@@ -132,11 +200,50 @@ def leaks(said: str) -> list[str]:
     return [line for line in lines if SECRET in line and "MaskSecret(" not in line]
 
 
-def structure(scheduler: Airflow) -> dict[str, Any]:
-    done = scheduler.call("python", "-c", STRUCTURE)
+def of_script(scheduler: Airflow, script: str) -> Any:  # noqa: ANN401 - it is JSON
+    """Return what a script says in its last line."""
+    done = scheduler.call("python", "-c", script)
     assert done.returncode == 0, done.stderr[-3000:]
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def health_numbers(scheduler: Airflow) -> list[dict[str, Any]]:
+    """Return what the task `health` of each run gave to Airflow, in order."""
+    path = Path(scheduler.environment["AIRFLOW_HOME"]) / "airflow.db"
+    with closing(sqlite3.connect(path)) as database:
+        rows = database.execute(
+            "select value from xcom where dag_id = 'pinterest'"
+            " and task_id = 'health' and key = 'return_value' order by timestamp"
+        ).fetchall()
+    found = [json.loads(value) for (value,) in rows]
+    return [json.loads(each) if isinstance(each, str) else each for each in found]
+
+
+def loads(database: Path) -> dict[str, tuple[int, str]]:
+    """Return how many rows each incremental model has, and when it got its last."""
+    with duckdb.connect(database, read_only=True) as connection:
+        names = connection.sql(
+            "select table_name from duckdb_columns() where column_name = 'loaded_at'"
+            " and table_name in (select table_name from duckdb_tables())"
+        ).fetchall()
+        found = {
+            name: connection.sql(f"select count(*), max(loaded_at) from {name}")
+            for (name,) in names
+        }
+        return {
+            name: (count, str(last))
+            for name, rows in found.items()
+            for count, last in rows.fetchall()
+        }
+
+
+def copy_of_project(folder: Path) -> Path:
+    """Return the models in a folder of their own, to break them."""
+    for name in ("models", "macros", "seeds", "tests/data"):
+        shutil.copytree(PROJECT / name, folder / name)
+    for name in ("dbt_project.yml", "profiles.yml"):
+        shutil.copy(PROJECT / name, folder / name)
+    return folder
 
 
 def test_events_come_to_a_page_and_what_is_odd_is_told(
@@ -153,13 +260,40 @@ def test_events_come_to_a_page_and_what_is_odd_is_told(
     assert (folder / "target" / "static_index.html").exists()
     told = [alert["text"] for alert in alerts[1]]
     assert any("records were set aside" in text for text in told), told
-    assert any("of all records are rejected" in text for text in told), told
+    (rejected,) = (text for text in told if "rejected" in text)
+    assert "new records in u.pin" in rejected, told
     assert {alert["severity"] for alert in alerts[1]} == {"warning"}
     assert leaks(said) == []
+    (numbers,) = health_numbers(scheduler)
+    topics = {row["topic"]: row for row in numbers["rpt_pipeline_health"]}
+    assert topics.keys() == {"u.pin", "u.geo", "u.user"}
+    pins = topics["u.pin"]
+    assert f"{pins['rejected_count']} of {pins['landed_count']} new" in rejected
+    assert pins["landed_count"] > EVENTS > pins["valid_count"]
+    (geo,) = (row for row in numbers["rpt_event_health"] if row["record_type"] == "geo")
+    assert geo["event_count"] == topics["u.geo"]["newest_count"] > 0
+
+
+@pytest.mark.parametrize("scheduler", ["2.11"], indirect=True)
+def test_a_run_without_new_records_loads_nothing_and_is_green(
+    scheduler: Airflow, alerts: tuple[str, list[dict[str, str]]]
+) -> None:
+    database = Path(scheduler.environment["DUCKDB_PATH"])
+    before = loads(database)
+    assert {"base_pinterest__pins", "int_newest_users"} <= before.keys()
+    assert all(count for count, _ in before.values())
+    alerts[1].clear()
+    conf = json.dumps({"max_rejected_share": 0.001})
+    done = scheduler.call("airflow", "dags", "test", "pinterest", "--conf", conf)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-8000:]
+    assert loads(database) == before
+    assert [alert for alert in alerts[1] if "rejected" in alert["text"]] == []
+    first, second = health_numbers(scheduler)
+    assert first == second
 
 
 def test_both_dags_are_read_without_error_or_warning(scheduler: Airflow) -> None:
-    found = structure(scheduler)
+    found = of_script(scheduler, STRUCTURE)
     assert found["errors"] == {}
     assert found["warnings"] == []
     dag = found["dags"]["pinterest"]
@@ -168,18 +302,40 @@ def test_both_dags_are_read_without_error_or_warning(scheduler: Airflow) -> None
         step: [then] if then else []
         for step, then in zip(steps, [*steps[1:], None], strict=True)
     }
-    for task in dag["tasks"].values():
-        assert task["retries"] == 2
-        assert task["backoff"]
-        assert task["timeout"]
-        assert task["alerts"]
-    assert not dag["catchup"]
-    assert dag["max_active_runs"] == 1
-    assert dag["timeout"]
+    for each in found["dags"].values():
+        for task in each["tasks"].values():
+            assert task["retries"] == 2
+            assert task["backoff"]
+            assert task["timeout"]
+            assert task["alerts"]
+        assert not each["catchup"]
+        assert each["max_active_runs"] == 1
+        assert each["timeout"]
+        assert each["alerts"]
     assert dag["params"] == ["full_refresh", "max_rejected_share", "select"]
     models = found["dags"]["pinterest_models"]
     assert models["max_active_tasks"] == 1
     assert any("rpt_users_joined_by_year" in name for name in models["tasks"])
+
+
+def test_a_run_that_times_out_is_told_and_wrong_connections_fail_nothing(
+    scheduler: Airflow, alerts: tuple[str, list[dict[str, str]]]
+) -> None:
+    alerts[1].clear()
+    found = of_script(scheduler, CALLBACKS)
+    assert alerts[1] == [
+        {
+            "severity": "error",
+            "text": "pinterest: the run timed_out failed: timed_out",
+        }
+    ]
+    assert found == [
+        ["100000 of 100000 new records in pin"],
+        ["2 of 2 new records in pin"],
+        [],
+        ["1 of 50 new records in user"],
+        ["20 of 200 new records in pin"],
+    ]
 
 
 def test_an_old_landing_is_a_warning(
@@ -201,10 +357,7 @@ def test_an_old_landing_is_a_warning(
 def test_a_model_that_fails_fails_the_run_with_its_name(
     scheduler: Airflow, tmp_path: Path, alerts: tuple[str, list[dict[str, str]]]
 ) -> None:
-    for name in ("models", "macros", "seeds", "tests/data"):
-        shutil.copytree(PROJECT / name, tmp_path / name)
-    for name in ("dbt_project.yml", "profiles.yml"):
-        shutil.copy(PROJECT / name, tmp_path / name)
+    copy_of_project(tmp_path)
     model = tmp_path / "models" / "reports" / "rpt_users_joined_by_year.sql"
     model.write_text(model.read_text() + "where no_such_column = 1\n")
     alerts[1].clear()
@@ -224,8 +377,106 @@ def test_a_model_that_fails_fails_the_run_with_its_name(
     assert done.returncode != 0, said[-8000:]
     assert "dbt build: model.pinterest.rpt_users_joined_by_year: " in said
     assert "no_such_column" in said
-    assert any(
-        alert["severity"] == "error" and "build failed" in alert["text"]
-        for alert in alerts[1]
-    ), alerts[1]
+    (error,) = (each["text"] for each in alerts[1] if each["severity"] == "error")
+    assert "build failed" in error
     assert leaks(said) == []
+
+
+def test_a_test_of_the_data_that_fails_is_named_and_not_tried_again(
+    scheduler: Airflow, tmp_path: Path
+) -> None:
+    test = copy_of_project(tmp_path) / "tests" / "data" / "every_age_is_too_low.sql"
+    test.write_text("select * from {{ ref('age_groups') }}\n")
+    params = {"select": "age_groups", "full_refresh": True}
+    done = scheduler.call(
+        *("airflow", "tasks", "test", "pinterest", "build", "2026-01-01"),
+        *("--task-params", json.dumps(params)),
+        PINTEREST_HOME=str(tmp_path),
+        PINTEREST_VENV=str(PROJECT / ".venv"),
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode != 0, said[-8000:]
+    assert (
+        "AirflowFailException: dbt build: test.pinterest.every_age_is_too_low" in said
+    )
+    target = Path(scheduler.environment["DBT_TARGET_PATH"])
+    ran = json.loads((target / "run_results.json").read_bytes())
+    assert ran["args"]["full_refresh"] is True
+    assert {each["unique_id"] for each in ran["results"]} >= {
+        "seed.pinterest.age_groups",
+        "test.pinterest.every_age_is_too_low",
+    }
+    assert not any("rpt_" in each["unique_id"] for each in ran["results"])
+
+
+@pytest.mark.parametrize("scheduler", ["3.0"], indirect=True)
+def test_kafka_is_landed_with_the_settings_of_its_connection(
+    scheduler: Airflow, tmp_path: Path
+) -> None:
+    require(kafka_broker.missing())
+    listener = "listener.name.asking"
+    settings = {
+        f"{listener}.sasl.enabled.mechanisms": "PLAIN",
+        f"{listener}.plain.sasl.jaas.config": (
+            "org.apache.kafka.common.security.plain.PlainLoginModule required "
+            f'user_lander="{SECRET}";'
+        ),
+    }
+    with Broker(tmp_path, settings, {"ASKING": "SASL_PLAINTEXT"}) as broker:
+        broker.create_topics("u.pin")
+        producer = Producer({"bootstrap.servers": broker.bootstrap})
+        producer.produce("u.pin", b'{"index": 1}')
+        assert producer.flush(30) == 0
+        landing = tmp_path / "landing"
+        extra = {
+            "security.protocol": "SASL_PLAINTEXT",
+            "sasl.mechanism": "PLAIN",
+            "sasl.username": "lander",
+            "sasl.password": SECRET,
+        }
+        done = scheduler.call(
+            *("airflow", "tasks", "test", "pinterest", "land", "2026-01-01"),
+            PINTEREST_LAND=f"land kafka --bootstrap {broker.at['ASKING']}"
+            f" --topics u.pin --landing {landing}",
+            AIRFLOW_CONN_PINTEREST_KAFKA=json.dumps(
+                {"conn_type": "kafka", "extra": extra}
+            ),
+        )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said[-5000:]
+    (path,) = landing.glob("topics/u.pin/*/*.json")
+    assert path.read_bytes() == b'{"index": 1}\n'
+    assert leaks(said) == []
+
+
+@pytest.mark.parametrize(
+    "scheduler", airflow.VERSIONS if SOAK else ["3.0"], indirect=True
+)
+def test_new_events_pass_through_a_task_for_each_model(
+    scheduler: Airflow, tmp_path: Path
+) -> None:
+    """In CI one chain of models, in `make soak` all of them on both versions."""
+    landing = tmp_path / "landing"
+    environment = {
+        "LANDING": str(landing),
+        "DUCKDB_PATH": str(tmp_path / "models.duckdb"),
+        "DBT_TARGET_PATH": str(tmp_path / "target"),
+        "PINTEREST_MODELS": "" if SOAK else "+int_newest_pins",
+        "PINTEREST_RETRIES": "0",
+    }
+    programs = PROJECT / ".venv" / "bin"
+    parse = [programs / "dbt", "--quiet", "parse"]
+    subprocess.run(parse, check=True, cwd=PROJECT, env={**os.environ, **environment})
+    newest = []
+    for count in (EVENTS, 2 * EVENTS):
+        land = [programs / "ingest", "emit", "landing", "--source", "sample"]
+        land += ["--events", str(count), "--user-id", f"u{count}", "--landing", landing]
+        subprocess.run(land, check=True, capture_output=True)
+        done = scheduler.call(
+            "airflow", "dags", "test", "pinterest_models", **environment
+        )
+        said = done.stdout + done.stderr
+        assert done.returncode == 0, said[-8000:]
+        assert "pinterest_test" in said
+        newest.append(loads(tmp_path / "models.duckdb")["int_newest_pins"][0])
+    assert newest == [EVENTS, 2 * EVENTS]

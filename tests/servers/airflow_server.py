@@ -32,6 +32,7 @@ class Airflow:
             "AIRFLOW__CORE__UNIT_TEST_MODE": "false",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "false",
             "AIRFLOW__COSMOS__ENABLE_TELEMETRY": "false",
+            "AIRFLOW__COSMOS__CACHE_DIR": str(folder / "cosmos"),
             "NO_COLOR": "1",
             **environment,
         }
