@@ -18,7 +18,11 @@ TARGET = os.environ.get("DBT_TARGET", "duckdb")
 MODELS = os.environ.get("PINTEREST_MODELS", "").split()
 MANIFEST = artifact("manifest.json")
 # dbt works in a copy of the project that is gone after the task.
-IN_COPY = {"DBT_TARGET_PATH": "target", "DBT_LOG_PATH": "logs"}
+HERE = {
+    "DBT_TARGET_PATH": "target",
+    "DBT_LOG_PATH": "logs",
+    "DBT_EXCLUDE_RESOURCE_TYPES": "unit_test",
+}
 DATABRICKS = {
     "DATABRICKS_HOST": "{{ conn.pinterest_databricks.host }}",
     "DATABRICKS_HTTP_PATH": "{{ conn.pinterest_databricks.extra_dejson.http_path }}",

@@ -117,6 +117,11 @@ print(json.dumps([
     )
 ]))
 """
+PYTHON = r"""#!/bin/sh
+mkdir -p "$3/bin"
+printf '#!/bin/sh\necho "$*" >> "%s/asked"\n' "$3" > "$3/bin/pip"
+chmod +x "$3/bin/pip"
+"""
 SECRET = "dapi-made-up-secret"  # noqa: S105 - nobody's
 EVENTS = 300
 SOAK = "SOAK" in os.environ
@@ -200,9 +205,9 @@ def leaks(said: str) -> list[str]:
     return [line for line in lines if SECRET in line and "MaskSecret(" not in line]
 
 
-def of_script(scheduler: Airflow, script: str) -> Any:  # noqa: ANN401 - it is JSON
+def of_script(scheduler: Airflow, script: str, **environment: str) -> Any:  # noqa: ANN401 - it is JSON
     """Return what a script says in its last line."""
-    done = scheduler.call("python", "-c", script)
+    done = scheduler.call("python", "-c", script, **environment)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -480,3 +485,52 @@ def test_new_events_pass_through_a_task_for_each_model(
         assert "pinterest_test" in said
         newest.append(loads(tmp_path / "models.duckdb")["int_newest_pins"][0])
     assert newest == [EVENTS, 2 * EVENTS]
+
+
+@pytest.mark.parametrize("scheduler", ["3.0"], indirect=True)
+@pytest.mark.parametrize("component", ["worker", "scheduler"])
+def test_what_mwaa_starts_finds_programs_and_both_dags(
+    scheduler: Airflow, tmp_path: Path, component: str
+) -> None:
+    """With a `python3 -m venv` that makes a `pip` which only says what it is asked."""
+    home = copy_of_project(tmp_path / "airflow" / "dags" / "pinterest")
+    shutil.copy(PROJECT / "profiles.yml.example", home)
+    (home / "requirements").symlink_to(PROJECT / "requirements")
+    shutil.copytree(scheduler.environment["DBT_TARGET_PATH"], home / "target")
+    python = tmp_path / "bin" / "python3"
+    python.parent.mkdir()
+    python.write_text(PYTHON)
+    python.chmod(0o755)
+    text = (PROJECT / "orchestration" / "mwaa" / "startup.sh").read_text()
+    script = tmp_path / "startup.sh"
+    script.write_text(
+        text.replace("/usr/local/airflow", str(tmp_path / "airflow")).replace(
+            "/tmp/pinterest",  # noqa: S108 - MWAA's, of which it makes another
+            str(tmp_path / "work"),
+        )
+    )
+    said = subprocess.run(
+        ["/bin/sh", "-c", f". {script}; env -0"],
+        env={
+            "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
+            "MWAA_AIRFLOW_COMPONENT": component,
+        },
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    variables = dict(each.split("=", 1) for each in said.rstrip("\0").split("\0"))
+    asked = tmp_path / "airflow" / "pinterest" / "asked"
+    installed = asked.read_text() if asked.exists() else ""
+    assert (f"-r {home}/requirements/run.txt" in installed) == (component == "worker")
+    assert installed.endswith(f"{home}\n") == (component == "worker")
+    assert variables["PINTEREST_LAND"].startswith("land kinesis ")
+    assert variables["PINTEREST_LAND"].endswith(variables["LANDING"])
+    variables = {
+        name: value
+        for name, value in variables.items()
+        if name not in scheduler.environment or name.startswith(("DBT_", "PINTEREST_"))
+    }
+    found = of_script(scheduler, STRUCTURE, **variables)
+    assert found["errors"] == {}
+    assert found["dags"].keys() == {"pinterest", "pinterest_models"}
