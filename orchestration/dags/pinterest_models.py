@@ -66,7 +66,7 @@ if find_spec("cosmos") and MANIFEST.is_file():
             test_behavior=TestBehavior.AFTER_ALL,
             select=MODELS,
         ),
-        operator_args={"env": IN_COPY | (DATABRICKS if TARGET == "databricks" else {})},
+        operator_args={"env": HERE | (DATABRICKS if TARGET == "databricks" else {})},
         schedule=None,
         max_active_tasks=1 if TARGET == "duckdb" else 4,
         doc_md=__doc__,
