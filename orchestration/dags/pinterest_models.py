@@ -44,11 +44,13 @@ if find_spec("cosmos") and MANIFEST.is_file():
         TestIndirectSelection,
     )
 
+    project = ProjectConfig(HOME, project_name="pinterest")
+    # As an argument it would become a path that tasks cannot copy on Airflow 3.
+    project.manifest_path = MANIFEST
+
     models = DbtDag(
         dag_id="pinterest_models",
-        project_config=ProjectConfig(
-            HOME, manifest_path=MANIFEST, project_name="pinterest"
-        ),
+        project_config=project,
         profile_config=ProfileConfig(
             profile_name="pinterest",
             target_name=TARGET,
