@@ -44,7 +44,7 @@ if find_spec("cosmos") and MANIFEST.is_file():
         TestIndirectSelection,
     )
 
-    project = ProjectConfig(HOME, project_name="pinterest")
+    project = ProjectConfig(HOME)
     # As an argument it would become a path that tasks cannot copy on Airflow 3.
     project.manifest_path = MANIFEST
 

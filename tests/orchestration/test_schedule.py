@@ -298,6 +298,20 @@ def test_a_run_without_new_records_loads_nothing_and_is_green(
     assert first == second
 
 
+@pytest.mark.parametrize("scheduler", ["3.0"], indirect=True)
+def test_rejects_that_a_run_before_told_are_not_told_again(
+    scheduler: Airflow, alerts: tuple[str, list[dict[str, str]]]
+) -> None:
+    assert health_numbers(scheduler)
+    alerts[1].clear()
+    done = scheduler.call(
+        *("airflow", "tasks", "test", "pinterest", "health", "2100-01-01"),
+        *("--task-params", json.dumps({"max_rejected_share": 0})),
+    )
+    assert "state=<TaskInstanceState.SUCCESS" in done.stdout + done.stderr
+    assert alerts[1] == []
+
+
 def test_both_dags_are_read_without_error_or_warning(scheduler: Airflow) -> None:
     found = of_script(scheduler, STRUCTURE)
     assert found["errors"] == {}
@@ -481,7 +495,7 @@ def test_new_events_pass_through_a_task_for_each_model(
         )
         said = done.stdout + done.stderr
         assert done.returncode == 0, said[-8000:]
-        assert "pinterest_test" in said
+        assert f"{PROJECT.name}_test" in said
         newest.append(loads(tmp_path / "models.duckdb")["int_newest_pins"][0])
     assert newest == [EVENTS, 2 * EVENTS]
 
