@@ -483,12 +483,13 @@ def test_new_events_pass_through_a_task_for_each_model(
         "PINTEREST_RETRIES": "0",
     }
     programs = PROJECT / ".venv" / "bin"
-    parse = [programs / "dbt", "--quiet", "parse"]
+    parse = [str(programs / "dbt"), "--quiet", "parse"]
     subprocess.run(parse, check=True, cwd=PROJECT, env={**os.environ, **environment})
     newest = []
     for count in (EVENTS, 2 * EVENTS):
-        land = [programs / "ingest", "emit", "landing", "--source", "sample"]
-        land += ["--events", str(count), "--user-id", f"u{count}", "--landing", landing]
+        land = [str(programs / "ingest"), "emit", "landing", "--source", "sample"]
+        land += ["--events", str(count), "--user-id", f"u{count}"]
+        land += ["--landing", str(landing)]
         subprocess.run(land, check=True, capture_output=True)
         done = scheduler.call(
             "airflow", "dags", "test", "pinterest_models", **environment
