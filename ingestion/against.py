@@ -36,6 +36,9 @@ class Original(Protocol):
     def end(self, link: Link) -> int:
         """Return the first place behind a link."""
 
+    def offset(self, record: Record) -> int | None:
+        """Return the offset of a record that was read; None where landers count it."""
+
     def read(self, partition: Partition, end: Link | None, *, whole: bool) -> Stretch:
         """Read behind a link up to what is there at the call; or `whole`, all of it."""
 
@@ -120,8 +123,7 @@ class _Comparison:
                 letters = list(self._letters(listing, link))
                 blank = redacted_lines(redacted.get(start, []), link)
                 at = [n - 1 for n in blank]
-                erased = sum(letter.redacted for letter in letters)
-                yield _Piece(self._original.end(link), lines, letters, at, erased)
+                yield _Piece(self._original.end(link), lines, letters, at)
 
     def _letters(self, listing: Listing, link: Link) -> Iterator[DeadLetter]:
         for position in listing.dead_letters:
@@ -136,7 +138,8 @@ class _Comparison:
         for place, record in records:
             while piece is not None and place >= piece.end:
                 piece = next(pieces, None)
-            if piece is not None and piece.has(record):
+            offset = self._original.offset(record)
+            if piece is not None and piece.has(record, offset):
                 self._held.compared += 1
             else:
                 first = place if first is None else first
@@ -158,29 +161,38 @@ class _Comparison:
 
 @dataclass(slots=True)
 class _Piece:
-    """What one link holds. Records are looked for in order, each line once.
+    """What one link holds. Records are looked for in order, each line or letter once.
 
     A source that was compacted since has fewer records than were landed, never others.
-    A line or a dead letter that was redacted since may have been any record.
+    A line that was redacted since may have been any record, a dead letter any of its
+    offset, or where that is counted of its time.
     """
 
     end: int
     lines: Sequence[bytes]
-    letters: Sequence[DeadLetter]
+    letters: list[DeadLetter]
     blank: Collection[int]
-    erased: int = 0
     at: int = 0
 
-    def has(self, record: Record) -> bool:
+    def has(self, record: Record, offset: int | None) -> bool:
         """Tell whether the record is the next line, or a later one, or a letter."""
-        known = (letter for letter in self.letters if not letter.redacted)
-        if any(letter.value == record.value for letter in known):
+        if self._has_letter(record, offset, redacted=False):
             return True
         line = line_or_reason(record.value, MAX_RECORD_BYTES << 10)
         if not isinstance(line, str) and self._has_line(line):
             return True
-        self.erased -= 1
-        return self.erased >= 0
+        return self._has_letter(record, offset, redacted=True)
+
+    def _has_letter(
+        self, record: Record, offset: int | None, *, redacted: bool
+    ) -> bool:
+        wanted = record.time, None if redacted else record.value
+        for letter in self.letters:
+            same = letter.redacted == redacted and (letter.time, letter.value) == wanted
+            if same and offset in {None, letter.offset}:
+                self.letters.remove(letter)
+                return True
+        return False
 
     def _has_line(self, line: bytes) -> bool:
         try:

@@ -449,6 +449,10 @@ class KafkaOriginal:
         """Return the first offset behind a link."""
         return link.next - link.base
 
+    def offset(self, record: Record) -> int:
+        """Return the offset of a record."""
+        return record.offset
+
     def read(self, partition: Partition, end: Link | None, *, whole: bool) -> Stretch:
         """Read what is committed from the chain's end, or from the log start, on.
 

@@ -724,6 +724,9 @@ class KinesisOriginal:
         """Return what no record of a link reaches."""
         return int(link.next_sequence or 0) + 1
 
+    def offset(self, _: Record) -> None:
+        """Return none: landers count offsets."""
+
     def read(self, partition: Partition, end: Link | None, *, whole: bool) -> Stretch:
         """Read from the chain's end, or the oldest record, to what is newest now."""
         after = end.next_sequence if end is not None and not whole else None

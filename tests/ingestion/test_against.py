@@ -24,6 +24,8 @@ class Source:
     name: str = "kafka:c:t"
     low: int = 0
     partitions: list[int] = field(default_factory=lambda: [0])
+    tells_offsets: bool = True
+    time: int | None = None
 
     def numbers(self, topic: str) -> list[int]:
         assert topic == "u.pin"
@@ -36,11 +38,18 @@ class Source:
     def end(self, link: Link) -> int:
         return link.next - link.base
 
+    def offset(self, record: Record) -> int | None:
+        return record.offset if self.tells_offsets else None
+
     def read(self, partition: Partition, end: Link | None, *, whole: bool) -> Stretch:
         landed = 0 if end is None else self.end(end)
         start = self.low if whole else max(self.low, landed)
         there = self.values if partition == PIN else {0: b"other"}
-        found = [(n, Record(n, there[n])) for n in sorted(there) if n >= start]
+        found = [
+            (n, Record(n, there[n], None, self.time))
+            for n in sorted(there)
+            if n >= start
+        ]
         return Stretch(iter(found), max(self.low - landed, 0))
 
 
@@ -132,6 +141,25 @@ def test_a_line_stands_for_one_record_only(tmp_path: Path) -> None:
     landing = landed(tmp_path, [b"a", b"b", b"c"])
     found = held(landing, Source({0: b"a", 1: b"a", 2: b"c"}))
     assert (found.compared, found.missing) == (2, 1)
+
+
+@pytest.mark.parametrize("tells_offsets", [True, False])
+def test_a_dead_letter_stands_for_one_record_only(
+    tmp_path: Path, tells_offsets: bool
+) -> None:
+    landing = landed(tmp_path, [b"0", b"1", None])
+    source = Source({0: b"0", 1: None, 2: None}, tells_offsets=tells_offsets)
+    found = held(landing, source)
+    assert (found.compared, found.missing) == (2, 1)
+    first = 1 if tells_offsets else 2
+    assert f"the first at {first}" in found.problems[0]
+
+
+def test_a_dead_letter_stands_for_no_record_of_another_time(tmp_path: Path) -> None:
+    landing = landed(tmp_path, [b"0", None])
+    source = Source({0: b"0", 1: None}, tells_offsets=False, time=7)
+    found = held(landing, source)
+    assert (found.compared, found.missing) == (1, 1)
 
 
 def test_what_was_compacted_or_expired_since_is_no_fault(tmp_path: Path) -> None:
