@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import orjson
 from dialects import DIALECTS, Fault
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from memory_front import MemoryProxy
 
@@ -144,19 +144,17 @@ class World:
     def run_or_stop(self, kill_at: int | None = None, *, after: bool = False) -> bool:
         """Run one process; False where it stopped for what all its records met.
 
-        It may also stop for two answers without offsets; somebody sees to that, and it
-        is run again.
+        It may also stop for two answers without offsets, or give up after ten minutes;
+        somebody sees to that, and it is run again.
         """
         try:
             self.run(kill_at, after=after)
-        except StopError as error:
-            if "with acks=0" not in str(error):
+        except (StopError, RetryError) as error:
+            if "all that this run had to send" in str(error):
+                return False
+            if "with acks=0" not in str(error) and "gave up after" not in str(error):
                 raise
             return self.run_or_stop(kill_at, after=after)
-        except RetryError as error:
-            if "all that this run had to send" not in str(error):
-                raise
-            return False
         return True
 
     def run_to_the_end(self) -> None:
@@ -254,6 +252,7 @@ LASTING = st.lists(
 KILLS = st.lists(st.tuples(st.integers(1, 12), st.booleans()), max_size=3)
 
 
+@example("strimzi", messages([(1, True)] * 3), [Fault("slow", 0, 71.0)] * 12, [], [])
 @settings(
     max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
