@@ -250,6 +250,7 @@ def test_what_is_not_there_is_one_sentence(broker: Broker, tmp_path: Path) -> No
     assert unknown.exit_code == 1
     assert "Cannot look at the topic nobody.pin" in unknown.stderr
     broker.create_topics("_hidden")
+    produce(broker, "_hidden", values(0, 1))
     hidden = land(broker, "_hidden", tmp_path)
     assert hidden.exit_code == 1
     assert "_hidden cannot be landed" in hidden.stderr
