@@ -487,6 +487,23 @@ def test_an_unknown_topic_stops_with_one_sentence(
     assert "knows no topic nobody." in done.stderr
 
 
+def test_a_proxy_that_refuses_everything_keeps_the_position_and_all_records(
+    broker: Broker, front: RestFront, user_id: str, tmp_path: Path
+) -> None:
+    source = write_source(tmp_path / "source", 10)
+    emitter = Emitter(source, front.url, user_id, tmp_path / "state")
+    front.plan(Fault("422", lasting=True))
+    refused = emitter.run()
+    assert refused.exit_code == 1
+    assert refused.stderr.count("\n") == 1
+    assert "10 records failed alone, all that this run had to send" in refused.stderr
+    assert set(emitter.positions().values()) == {0}
+    assert not (emitter.state / "rejected.jsonl").exists()
+    front.plan()
+    assert emitter.run().exit_code == 0
+    assert check_stored(broker, user_id, source) == 0
+
+
 def test_an_unknown_host_gives_up_with_its_position_kept(tmp_path: Path) -> None:
     source = write_source(tmp_path / "source", 5)
     for url in ("http://127.0.0.1:1", "http://nobody.invalid"):
