@@ -304,6 +304,33 @@ def test_sigterm_lands_what_waits_and_exits_0(broker: Broker, tmp_path: Path) ->
     assert landed(tmp_path, "g.pin") == values(0, 8)
 
 
+def test_a_broker_that_was_wiped_is_not_mixed_with_the_old_one(tmp_path: Path) -> None:
+    """Also by a lander that runs all the time, when offsets alone would not tell."""
+    require(kafka_broker.missing())
+    (tmp_path / "kafka").mkdir()
+    landing = tmp_path / "landing"
+    with Broker(tmp_path / "kafka") as broker:
+        broker.create_topics("w.pin")
+        produce(broker, "w.pin", values(0, 3))
+        with following(broker, "w.pin", landing, "--flush-seconds", 1) as lander:
+            wait_until(lambda: lines_in(landing, "w.pin") == 3)
+            broker.wipe()
+            broker.create_topics("w.pin")
+            produce(broker, "w.pin", values(10, 5))
+            wait_until(lambda: lander.poll() is not None)
+            assert lander.stderr is not None
+            said = lander.stderr.read().decode()
+        assert lander.returncode == 1, said
+        assert "Traceback" not in said
+        stopped = land(broker, "w.pin", landing)
+        assert stopped.exit_code == 1
+        assert "its offsets count something else" in stopped.stderr
+        assert landed(landing, "w.pin") == values(0, 3)
+        assert land(broker, "w.pin", landing, "--continue-chain").exit_code == 0
+        assert landed(landing, "w.pin") == values(0, 3) + values(10, 5)
+    assert len({link.source for link in links(landing, "w.pin")}) == 2
+
+
 def test_landers_share_partitions_out_and_take_over(
     broker: Broker, tmp_path: Path
 ) -> None:

@@ -78,13 +78,16 @@ class Broker:
         self._folder = folder
         self._properties = folder / "server.properties"
         self._write_properties(settings or {})
+        self._format()
+        self.start()
+
+    def _format(self) -> None:
         # The first bits are 0: an id that begins with - would look like an option.
         number = uuid.uuid4().int >> 4
         cluster = base64.urlsafe_b64encode(number.to_bytes(16)).decode().rstrip("=")
         config = str(self._properties)
         tool = ("kafka.tools.StorageTool", "format", "-t", cluster, "-c", config)
         subprocess.run(self._java(*tool), check=True, capture_output=True)
-        self.start()
 
     def _write_properties(self, settings: Mapping[str, str]) -> None:
         controller = f"127.0.0.1:{free_port()}"
@@ -119,6 +122,13 @@ class Broker:
     def kill(self) -> None:
         """End it at once."""
         self._process.kill()
+
+    def wipe(self) -> None:
+        """End it, and start it at the same place on an empty log."""
+        self.kill()
+        shutil.rmtree(self._folder / "data")
+        self._format()
+        self.start()
 
     def stop(self) -> None:
         """Let it shut down."""
