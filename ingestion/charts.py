@@ -367,10 +367,13 @@ def follower_changes(users: Rows) -> Panel:
     known = f"{count} users with two or more known counts"
     if not first:
         return Panel(f"No count changed, of {known}", "Followers")
-    names = listed([row["poster_name"] or "a user without a name" for row in first])
+    names = [row["poster_name"] or "a user without a name" for row in first]
+    who = listed(names)
+    if len(first) == len(users) < users[0]["row_count"]:  # the tie may go on
+        who = f"{names[0]}, {names[1]} and {len(names) - 2} or more others"
     change = f"{first[0]['size']:,}"
     return Panel(
-        finding=f"The greatest change is {change} followers ({names}), of {known}",
+        finding=f"The greatest change is {change} followers ({who}), of {known}",
         unit="Change from the first known follower count to the latest; greatest first",
         charts=bars(
             [{**row, "poster_name": row["poster_name"] or "-"} for row in moved],

@@ -18,8 +18,18 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from ingestion.charts import figures
-from ingestion.drawing import PANELS, Figure, Panel, PanelOf, Rows, Spec, specs, written
+from ingestion.drawing import (
+    PANELS,
+    Figure,
+    Panel,
+    PanelOf,
+    Rows,
+    Spec,
+    specs,
+    written,
+)
 from ingestion.errors import explained
+from ingestion.records import KEY_FIELDS
 from ingestion.reports import Read, Row, Table, Target, read_reports
 
 SAMPLE_TOPICS: Final = "sample."
@@ -104,14 +114,14 @@ def render(
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["cell"] = cell
-    environment.globals["numeric"] = numeric
+    environment.globals["numbers"] = numbers
     script = _file("dashboard.js")
     return environment.get_template("dashboard.html").render(
         sections=_sections(shown),
         figures=_figures(tables) if health else [],
         is_empty=not health,
         is_sample=_is_sample(health),
-        freshness=freshness(health, target, now),
+        freshness=freshness(health, target, now) if health else None,
         target=target,
         now=now,
         style=_markup(_file("dashboard.css")),
@@ -160,18 +170,20 @@ class Freshness:
     says: str
 
 
-def freshness(health: Rows, target: Target, now: datetime) -> Freshness | None:
+def freshness(health: Rows, target: Target, now: datetime) -> Freshness:
     """Tell how long nothing has landed, of the record type that waits longest.
 
-    The limits are those of `dbt source freshness`. None where nothing has landed.
+    The limits are those of `dbt source freshness`; dead letters are no landed file, and
+    a type that never landed is stale.
     """
     newest: dict[str, datetime] = {}
     for row in health:
-        if row["record_type"] is not None:
+        if row["landed_count"]:
             before = newest.get(row["record_type"], row["landed_at"])
             newest[row["record_type"]] = max(before, row["landed_at"])
-    if not newest:
-        return None
+    never = [each for each in KEY_FIELDS if each not in newest]
+    if never:
+        return Freshness("stale", f"no {' or '.join(never)} file has landed yet")
     record_type, landed_at = min(newest.items(), key=lambda item: item[1])
     hours = (now - landed_at).total_seconds() / 3600
     state = "fresh"
@@ -211,6 +223,10 @@ def cell(value: Any, column: str) -> str:  # noqa: ANN401 - any value of a repor
     return written(value)
 
 
-def numeric(rows: Sequence[Row], column: str) -> bool:
-    """Tell whether a column holds numbers, which stand to the right."""
-    return any(isinstance(row[column], int | float) for row in rows)
+def numbers(rows: Sequence[Row]) -> set[str]:
+    """Return the columns that hold numbers, which stand to the right."""
+    return {
+        column
+        for column in (rows[0] if rows else ())
+        if any(isinstance(row[column], int | float) for row in rows)
+    }

@@ -10,12 +10,15 @@
 {%- endmacro %}
 
 {% macro default__trim_text(text) -%}
-    {#- `trim` walks through the whole text; its ends tell whether it has to. -#}
+    {#-
+        `trim` walks through the whole text; its ends tell whether it has to. All that
+        is below `!` is a blank or a control character, which `trim` leaves.
+    -#}
     case
         when
+            {{ text }} < '!'
+            or starts_with({{ text }}, chr(160))
             {%- for blank in [32, 9, 10, 13, 160] %}
-            {{ "or " if not loop.first -}}
-            starts_with({{ text }}, chr({{ blank }}))
             or ends_with({{ text }}, chr({{ blank }}))
             {%- endfor %}
             then trim({{ text }}, ' ' || chr(9) || chr(10) || chr(13) || chr(160))

@@ -49,10 +49,7 @@ topics as (
         coalesce(newest.newest_count, 0) as newest_count,
         coalesce(landed.valid_count, 0) - coalesce(newest.newest_count, 0)
             as superseded_count,
-        greatest(
-            coalesce(landed.landed_at, dead.landed_at),
-            coalesce(dead.landed_at, landed.landed_at)
-        ) as landed_at
+        coalesce(landed.landed_at, dead.landed_at) as landed_at
     from landed
     full outer join dead
         on landed.topic = dead.topic

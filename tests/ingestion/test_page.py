@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ingestion import charts
-from ingestion.dashboard import freshness, library, reads, render
+from ingestion.dashboard import Freshness, freshness, library, reads, render
 from ingestion.drawing import PANELS, Panel, bars, lead, listed, specs, written
 from ingestion.reports import Column, Read, Row, Table, Target
 
@@ -169,15 +169,43 @@ def test_the_record_type_that_waits_longest_tells_how_fresh_all_is(
 ) -> None:
     old = TOPIC | {"landed_at": NOW - timedelta(hours=hours + 9)}
     pins = TOPIC | {"landed_at": NOW - timedelta(hours=hours)}
-    users = TOPIC | {"record_type": "user", "landed_at": NOW + timedelta(hours=2)}
-    dead = TOPIC | {"record_type": None, "landed_at": NOW - timedelta(days=9)}
+    others = [
+        TOPIC | {"record_type": each, "landed_at": NOW + timedelta(hours=2)}
+        for each in ("geo", "user")
+    ]
+    dead = TOPIC | {"landed_count": 0, "landed_at": NOW + timedelta(hours=1)}
+    unknown = dead | {"record_type": None, "landed_at": NOW - timedelta(days=9)}
 
-    found = freshness([pins, old, users, dead], TARGET, NOW)
+    found = freshness([pins, old, dead, unknown, *others], TARGET, NOW)
 
-    assert found is not None
     assert found.state == state
     assert age in found.says
     assert "pin" in found.says
+
+
+def test_a_record_type_that_never_landed_is_stale_whatever_became_dead_letters() -> (
+    None
+):
+    users = TOPIC | {"record_type": "user"}
+    dead = TOPIC | {"record_type": "geo", "landed_count": 0}
+
+    assert freshness([users, dead], TARGET, NOW) == Freshness(
+        "stale", "no pin or geo file has landed yet"
+    )
+
+
+@pytest.mark.parametrize(
+    ("row_count", "others"), [(12, "10 others"), (40, "10 or more others")]
+)
+def test_a_tie_beyond_the_rows_that_are_read_is_said(
+    row_count: int, others: str
+) -> None:
+    rows = [
+        {"poster_name": f"U{place}", "follower_change": 5, "row_count": row_count}
+        for place in range(12)
+    ]
+
+    assert f"(U0, U1 and {others})" in charts.follower_changes(rows).finding
 
 
 def test_made_up_events_are_called_so() -> None:
