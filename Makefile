@@ -84,7 +84,7 @@ dashboard: setup ## Write the reports as charts, one page in one file
 
 docs: setup ## Write the models' documentation to target/static_index.html
 	@dbt --quiet docs generate --static
-	@echo "Open target/static_index.html"
+	@echo "Open $(or $(DBT_TARGET_PATH),target)/static_index.html"
 
 pictures: .venv/dev.done ## Draw the README's pictures, of a terminal and the page, after make run
 	@python scripts/picture.py docs/pictures/answers.svg ingest answers rpt_median_followers_by_age_group

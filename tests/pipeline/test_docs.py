@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -12,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 import chromium
 import click
 import pytest
+from dbt.cli.main import cli as dbt
 from processes import require
 
 from ingestion.cli import main
@@ -187,23 +189,28 @@ def parsed(command: click.Command, words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [line for line in commands() if re.match(r"(\w+=\S+ )*ingest ", line)]
+    "command",
+    [line for line in commands() if re.match(r"(\w+=\S+ )*(ingest|dbt) ", line)],
 )
 def test_the_options_of_a_command_that_a_page_prints_exist(command: str) -> None:
-    words = shlex.split(command)
-    parsed(main, words[words.index("ingest") + 1 :])
+    program, *words = [w for w in shlex.split(command) if not re.match(r"\w+=", w)]
+    parsed({"ingest": main, "dbt": dbt}[program], words)
 
 
-def inline_commands() -> list[str]:
+def commands_in_sentences() -> list[str]:
     pattern = r"`((?:make|ingest|python|pytest) [^`]+)`"
     text = "\n".join(page.read_text("utf-8") for page in PAGES)
     return sorted({" ".join(found.split()) for found in re.findall(pattern, text)})
 
 
-@pytest.mark.parametrize("command", inline_commands())
-def test_a_command_in_a_sentence_names_what_there_is(command: str) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [*commands_in_sentences(), *(c for c in commands() if c.startswith("make "))],
+)
+def test_a_command_names_what_there_is(command: str) -> None:
     program, *words = command.split()
     if program == "make":
+        words = list(takewhile("&&".__ne__, words))
         target = next(word for word in words if "=" not in word)
         makefile = (ROOT / "Makefile").read_text("utf-8")
         assert re.search(rf"^{re.escape(target)}:.* ## ", makefile, re.MULTILINE)
