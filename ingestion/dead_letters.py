@@ -1,15 +1,20 @@
 """Dead letters: what could not be a line, and its way back to where it came from."""
 
+import gzip
+import sys
+import zlib
 from base64 import b64decode
-from collections.abc import Callable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final, NamedTuple, Protocol
 
 import orjson
 
-from ingestion.errors import DamagedError
+from ingestion.errors import DamagedError, explained
 from ingestion.lander import line_or_reason
-from ingestion.landing import Landing
+from ingestion.landing import Landing, Link
 from ingestion.records import MAX_RECORD_BYTES
 from ingestion.stores import Partition, dead_letter_offset
 
@@ -55,7 +60,8 @@ def dead_letters(
 ) -> Iterator[DeadLetter]:
     """Yield those not replayed and not redacted, by topic, partition and offset.
 
-    Raises `DamagedError` for one that cannot be read.
+    One whose record was landed after all is none. Raises `DamagedError` for one that
+    cannot be read.
     """
     for partition in landing.store.partitions():
         if topic in {None, partition.topic}:
@@ -68,9 +74,47 @@ def _waiting(landing: Landing, partition: Partition) -> Iterator[DeadLetter]:
     names = landing.store.names(partition.dead_letters)
     replayed = {name for name in names if name.endswith(_REPLAYED)}
     found = [(dead_letter_offset(partition, name), name) for name in names]
-    for position, name in sorted((p, name) for p, name in found if p is not None):
-        if name.removesuffix(".json") + _REPLAYED not in replayed:
+    there = sorted((p, name) for p, name in found if p is not None)
+    landed = _landed(landing, partition, [position for position, _ in there])
+    for position, name in there:
+        done = name.removesuffix(".json") + _REPLAYED in replayed
+        if not done and position not in landed:
             yield read_letter(landing, partition, position)
+
+
+def _landed(
+    landing: Landing, partition: Partition, positions: Sequence[int]
+) -> set[int]:
+    starts, found = landing.store.listing(partition).starts, set[int]()
+    for at, group in groupby(positions, lambda n: bisect_right(starts, n)):
+        if at:
+            there = landing.store.metadata(partition, starts[at - 1])
+            link = Link.from_metadata(starts[at - 1], there or {})
+            inside = [position for position in group if position < link.next]
+            found |= superseded(landing, partition, link, inside)
+    return found
+
+
+def superseded(
+    landing: Landing, partition: Partition, link: Link, positions: Sequence[int]
+) -> set[int]:
+    """Return at which positions in a link its object has the dead letter as a line.
+
+    A lander whose limit was smaller wrote that letter, then died or was refused its
+    place. One link is made with one limit: what is a line in it is no letter of it.
+    """
+    if len(positions) <= link.dead:
+        return set()
+    name = partition.object_name(link.start, landing.suffix)
+    with explained(f"read {name}"), landing.store.open(name) as file:
+        body = file.read()
+    try:
+        text = gzip.decompress(body) if name.endswith(".gz") else body
+    except (OSError, EOFError, zlib.error):
+        return set()
+    lines = set(text.split(b"\n")[:-1])
+    values = {n: read_letter(landing, partition, n).value for n in positions}
+    return {n for n, v in values.items() if line_or_reason(v, sys.maxsize) in lines}
 
 
 def read_letter(landing: Landing, partition: Partition, position: int) -> DeadLetter:

@@ -3,11 +3,12 @@
 import zlib
 from bisect import bisect_left
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import BinaryIO, Final
 
-from ingestion.dead_letters import read_letter
+from ingestion.dead_letters import read_letter, superseded
 from ingestion.errors import DamagedError, explained
 from ingestion.landing import ACCEPTED, Landing, Link
 from ingestion.redactions import (
@@ -31,10 +32,11 @@ class Ledger:
     `overlaps` places that are taken twice, `checksum_failures` objects whose bytes or
     lines are not those that were written. `unlinked` are objects without a link,
     `unwritten` links without an object, `uncounted` dead letters that no
-    link counts, or the other way round. `redacted` lines were made blank, with a record
-    that says so, or dead letters. `expired` records were lost at the source;
-    before `maybe_expired` links some may have been, unread. With `accepted` neither
-    makes the partition not clean.
+    link counts, or the other way round. `superseded` ones are none: a link has their
+    records as lines, by a lander with another limit. `redacted` lines were made blank,
+    with a record that says so, or dead letters. `expired` records were lost at the
+    source; before `maybe_expired` links some may have been, unread. With `accepted`
+    neither makes the partition not clean.
     """
 
     topic: str
@@ -52,6 +54,7 @@ class Ledger:
     unlinked: int = 0
     unwritten: int = 0
     uncounted: int = 0
+    superseded: int = 0
     redacted: int = 0
     problems: list[str] = field(default_factory=list)
     accepted: bool = False
@@ -99,7 +102,7 @@ class _Verification:
         links = list(self._links(listing.starts))
         self._chain(links)
         self._objects(listing, links)
-        self._dead_letters(listing.dead_letters, links)
+        self._dead_letters(listing, links)
         return self._ledger
 
     def _links(self, starts: list[int]) -> Iterator[Link]:
@@ -197,17 +200,21 @@ class _Verification:
             )
         self._ledger.found("checksum_failures", problem)
 
-    def _dead_letters(self, offsets: list[int], links: list[Link]) -> None:
+    def _dead_letters(self, listing: Listing, links: list[Link]) -> None:
+        offsets = listing.dead_letters
         uncounted = len(offsets)
+        written = {start for start, _ in listing.objects}
         for link in links:
-            inside = bisect_left(offsets, link.next) - bisect_left(offsets, link.start)
-            uncounted -= inside
-            if inside != link.dead:
+            begin, end = (bisect_left(offsets, n) for n in (link.start, link.next))
+            inside = offsets[begin:end]
+            uncounted -= len(inside)
+            found = len(inside) - self._superseded(link, inside, written)
+            if found != link.dead:
                 self._ledger.found(
                     "uncounted",
                     f"the link at {link.start} counts {link.dead} dead letters, "
-                    f"{inside} are there",
-                    abs(inside - link.dead),
+                    f"{found} are there",
+                    abs(found - link.dead),
                 )
         if uncounted > 0:
             problem = f"{uncounted} dead letters lie where no link is"
@@ -215,6 +222,15 @@ class _Verification:
         redacted = redactions(self._landing, self._partition, dead_letters=True)
         for offset in offsets:
             self._letter(offset, redacted.get(offset, []))
+
+    def _superseded(self, link: Link, inside: list[int], written: set[int]) -> int:
+        number = 0
+        if link.start in written:
+            with suppress(DamagedError):  # each is read below, and what is wrong told
+                found = superseded(self._landing, self._partition, link, inside)
+                number = len(found)
+        self._ledger.superseded += number
+        return number
 
     def _letter(self, offset: int, records: list[Redaction]) -> None:
         """Require that a dead letter can be read, and is redacted if a record says."""

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from memory_topic import MemoryReader, Topic
 
 from ingestion.dead_letters import Coordinates, DeadLetter, dead_letters, replay
 from ingestion.errors import DamagedError, StopError
-from ingestion.lander import Letter, Record
+from ingestion.lander import Lander, Letter, Record
 from ingestion.landing import Landing
 from ingestion.stores import DirectoryStore, Files, Partition, Store
+from ingestion.verify import verify
 
 if TYPE_CHECKING:
     from landing_sites import Site
@@ -107,6 +109,23 @@ def test_what_the_rules_accept_now_is_sent_once_and_never_listed_again(
     assert replay(landing, back, topic="u.geo").sent == 0
     assert replay(landing, back).sent == 1
     assert back.keys() == ["key 1", "key 5", "key 7"]
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_a_letter_whose_record_was_landed_after_all_is_not_sent(
+    site: "Site", tmp_path: Path, compression: str
+) -> None:
+    """A lander with a smaller limit wrote it and died; another one made the link."""
+    landing, back = Landing.open(site.store(), compression), Sent(tmp_path / "sent")
+    topic = Topic({0: b"a", 1: b"x" * 30, 2: None, 3: b"b"})
+    early = Letter(1, "too_large", Record(1, b"x" * 30, b"key 1"))
+    name = f"{PIN.dead_letters}/u.pin+0+0000000001.json"
+    landing.store.create_once(name, early.body(PIN, "kafka:c:t"))
+    Lander(landing, MemoryReader(topic)).run()
+    assert waiting(site.store()) == [(PIN, 2)]
+    assert replay(landing, back).sent == 0
+    (ledger,) = verify(landing)
+    assert (ledger.clean, ledger.records, ledger.superseded) == (True, 3, 1)
 
 
 def test_a_letter_that_came_from_elsewhere_is_not_sent(
