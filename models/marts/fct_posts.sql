@@ -8,7 +8,7 @@
 with
 
 {% set parts = {'pins': 'pin', 'geolocations': 'geolocation', 'users': 'user'} -%}
-{#- Each reference stands where it is read: DuckDB would copy a CTE that is read twice. -#}
+{#- References stand where they are read: DuckDB copies a CTE that is read twice. -#}
 {% if is_incremental() -%}
 touched_posts as (
     {%- for plural, part in parts.items() %}

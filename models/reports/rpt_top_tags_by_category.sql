@@ -1,37 +1,16 @@
 with
 
-newest_pins as (
-    select * from {{ ref('int_newest_pins') }}
-    where category is not null
-),
-
-copies as (
-    select * from {{ ref('stg_pinterest__pins') }}
-),
-
-pins as (
-    select
-        newest_pins.category,
-        coalesce(newest_pins.rewritten_tags, copies.tag_list) as tags
-    from newest_pins
-    inner join copies
-        on {{ is_same_place('newest_pins', 'copies') }}
-),
-
-post_tags as (
-    select
-        category,
-        {{ explode_items('tags') }} as tag
-    from pins
-    where tags <> ''
+block_counts as (
+    select * from {{ ref('int_tag_counts') }}
+    where post_count > 0
 ),
 
 tag_counts as (
     select
         category,
         tag,
-        count(*) as post_count
-    from post_tags
+        cast(sum(post_count) as bigint) as post_count
+    from block_counts
     group by category, tag
 ),
 
