@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import cache
+from io import BytesIO
 from itertools import count, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -99,8 +100,9 @@ def late(_: AWSPreparedRequest) -> Answer:
 
 def damaged(request: AWSPreparedRequest) -> Answer:
     """Change a byte on the way: the checksum no longer fits."""
-    if isinstance(request.body, bytes) and request.body:
-        request.body = bytes([request.body[0] ^ 1]) + request.body[1:]
+    assert isinstance(request.body, BytesIO), "only a write has a body"
+    body = request.body.getvalue()
+    request.body = bytes([body[0] ^ 1]) + body[1:]
     return None
 
 
@@ -116,8 +118,8 @@ PASSING: Final = {
     "damaged": damaged,
 }
 
-UNNOTICED: Final = {"late", "damaged"}
-"""What may need no second call, and so happens less often."""
+UNNOTICED: Final = {"late"}
+"""What needs no second call, and so happens less often."""
 
 
 class Hook:
@@ -177,8 +179,14 @@ def assert_landed_once(prefix: "Prefix", source: Path) -> None:
         assert landed == (source / f"{record_type}.jsonl").read_bytes()
 
 
-@pytest.mark.parametrize(("operation", "calls"), PLACES)
-@pytest.mark.parametrize("fault", PASSING)
+@pytest.mark.parametrize(
+    ("fault", "operation", "calls"),
+    [
+        pytest.param(fault, *place.values, id=f"{fault}-{place.id}")
+        for fault, place in product(PASSING, PLACES)
+        if fault != "damaged" or "PutObject" in place.values
+    ],
+)
 def test_what_passes_loses_and_doubles_nothing(
     tmp_path: Path, prefix: "Prefix", fault: str, operation: str, calls: range
 ) -> None:
@@ -192,8 +200,8 @@ def test_what_passes_loses_and_doubles_nothing(
 
 REFUSALS: Final = {
     "403": (answer(403, "AccessDenied"), "permission is missing"),
-    "expired": (answer(400, "ExpiredToken"), "have expired: renew|credentials"),
-    "skewed": (answer(403, "RequestTimeTooSkewed"), "clock of this machine|permission"),
+    "expired": (answer(400, "ExpiredToken"), "credentials have expired: renew them"),
+    "skewed": (answer(403, "RequestTimeTooSkewed"), "clock of this machine is"),
     "no bucket": (answer(404, "NoSuchBucket"), "there is no bucket"),
 }
 
@@ -357,8 +365,15 @@ def assert_each_record_once(prefix: "Prefix", stage: str) -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("operation", ["PutObject", "HeadObject", "ListObjectsV2"])
-@pytest.mark.parametrize("fault", PASSING)
+@pytest.mark.parametrize(
+    ("fault", "operation"),
+    [
+        *product(PASSING, ["PutObject"]),
+        *product(
+            [x for x in PASSING if x != "damaged"], ["HeadObject", "ListObjectsV2"]
+        ),
+    ],
+)
 def test_a_lander_loses_and_doubles_nothing(
     prefix: "Prefix", fault: str, operation: str, stage: str
 ) -> None:
