@@ -200,7 +200,7 @@ bench: .venv/bench.done profiles.yml .servers/kafka.done .servers/kinesalite.don
 
 soak: .venv/dev.done .servers/kafka.done .servers/airflow-2.11.done .servers/airflow-3.0.done ## Long random campaigns of emitting and landing, all models in Airflow: an hour
 	SOAK=1 pytest -k soak tests/emit/test_kafka_rest_servers.py
-	SCHEDULES=10000 pytest -s tests/ingestion/test_lander.py
+	SCHEDULES=10000 pytest -s tests/ingestion/test_lander.py tests/ingestion/test_s3_chains.py
 	ROUNDS=2000 pytest -s -k three_landers tests/land/test_kafka_landing.py
 	SOAK=1 pytest -k task_for_each_model tests/orchestration
 

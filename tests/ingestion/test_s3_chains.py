@@ -1,5 +1,6 @@
 """Any order of faults, kills and rivals: the production classes over a fake S3."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Objects = dict[str, tuple[bytes, dict[str, str]]]
 
+SCHEDULES: Final = int(os.environ.get("SCHEDULES", "1000"))
 TYPES: Final = {"pin": "index", "geo": "ind", "user": "ind"}
 FAULTS: Final = [
     *("none", "none", "reset", "lost", "conflict", "busy"),
@@ -145,7 +147,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return write(folder / "ours", 3), write(folder / "rivals", 1)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=SCHEDULES, deadline=None)
 @given(faults=st.lists(st.sampled_from(FAULTS), max_size=30))
 def test_any_order_of_faults_ends_in_clean_chains_with_every_record_once(
     sources: tuple[Path, Path], faults: list[str]
