@@ -90,6 +90,7 @@ class KafkaReader:
     _opened: Opened = lambda *_: Point(0)
     _dropped: Dropped = lambda _: None
     _failure: IngestError | None = None
+    _given_wrongly: bool = False
     _paused: list[TopicPartition] = field(default_factory=list)
     _places: dict[Partition, None] = field(default_factory=dict)
 
@@ -127,8 +128,7 @@ class KafkaReader:
         try:
             found = [self._place(place) for place in given]
         except IngestError as error:
-            self._failure = error
-            return
+            self._failure, found = error, []  # else the library assigns what it gave
         consumer.assign(found)
 
     def _place(self, given: TopicPartition) -> TopicPartition:
@@ -145,18 +145,26 @@ class KafkaReader:
 
     def _raise_failure(self) -> None:
         failure, self._failure = self._failure, None
-        if failure is None:
-            return
-        if self.shared:
+        if failure is not None:
+            self._given_wrongly = self.shared
+            raise failure
+
+    def _ask_again(self) -> None:
+        """Have the group give partitions anew after those given could not be opened.
+
+        Only now, when reading goes on: closed right after it, the library aborts.
+        """
+        if self._given_wrongly:
+            self._given_wrongly = False
             self.consumer.unsubscribe()
             self._subscribe()
-        raise failure
 
     # --- reading -------------------------------------------------------------------
 
     def read(self, seconds: float) -> Iterator[Batch]:
         """Return what has arrived, a batch for each partition."""
         try:
+            self._ask_again()
             self._resume()
             messages = self.consumer.consume(_BATCH, seconds)
         except KafkaException as error:

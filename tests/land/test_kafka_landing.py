@@ -179,7 +179,12 @@ def test_expired_records_stop_a_run_and_are_counted_when_accepted(
     delete_before(broker, "f.pin", 13)
     stopped = land(broker, "f.pin", tmp_path)
     assert stopped.exit_code == 1
-    assert "3 records of f.pin partition 0 from offset 10" in stopped.stderr
+    sentence = "3 records of f.pin partition 0 from offset 10"
+    assert sentence in stopped.stderr
+    with following(broker, "f.pin", tmp_path) as member:
+        _, said = member.communicate(timeout=60)
+    assert member.returncode == 1, said
+    assert sentence.encode() in said
     assert land(broker, "f.pin", tmp_path, "--accept-expired").exit_code == 0
     assert landed(tmp_path, "f.pin") == values(4, 6) + values(13, 7)
     counts = [(link.before_start, link.expired) for link in links(tmp_path, "f.pin")]

@@ -262,7 +262,7 @@ def test_brokers_that_hang_are_waited_out_and_sigterm_ends_it_within_25_seconds(
     broker: Broker, tmp_path: Path
 ) -> None:
     broker.create_topics("f.pin")
-    following = Following(broker, "f.pin", tmp_path, "--flush-seconds", "3")
+    following = Following(broker, "f.pin", tmp_path, "--flush-seconds", "8")
     told = following.process.stdout
     assert told is not None
     try:
