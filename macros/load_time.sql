@@ -27,12 +27,29 @@
     its place; so is everything a run that died in between left behind. `>` is enough
     because a load is one transaction with one `loaded_at`, later than all before.
 #}
-{% macro loaded_since_last_run(stored='loaded_at') -%}
+{% macro loaded_since_last_run(stored='loaded_at', read='loaded_at') -%}
     {%- if is_incremental() -%}
     where
-        loaded_at > (
+        {{ read }} > (
             select coalesce(max({{ stored }}), timestamp '1970-01-01 00:00:00')
             from {{ this }}
         )
     {%- endif -%}
+{%- endmacro %}
+
+{#
+    The different values of a column, a row each, where few are expected: the touched
+    keys of a run. DuckDB cannot tell how few rows are later than the last run; from a
+    list it expects one, and looks these up in the large table instead of the reverse.
+#}
+{% macro distinct_few(column) -%}
+    {{- return(adapter.dispatch('distinct_few')(column)) -}}
+{%- endmacro %}
+
+{% macro default__distinct_few(column) -%}
+    unnest(list(distinct {{ column }}))
+{%- endmacro %}
+
+{% macro spark__distinct_few(column) -%}
+    distinct {{ column }}
 {%- endmacro %}

@@ -18,6 +18,6 @@
 {% macro is_same_place(left, right) -%}
     {%- for column in place_columns() %}
     {{ "and " if not loop.first -}}
-    {{ left }}.{{ column }} is not distinct from {{ right }}.{{ column }}
+    {{ left }}.{{ column }} = {{ right }}.{{ column }}
     {%- endfor %}
 {%- endmacro %}

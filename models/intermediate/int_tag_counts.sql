@@ -9,7 +9,7 @@ with
 
 {% if is_incremental() -%}
 touched_blocks as (
-    select distinct {{ post_block }} as post_block
+    select {{ distinct_few(post_block) }} as post_block
     from {{ ref('int_newest_pins') }}
     {{ loaded_since_last_run() }}
 ),

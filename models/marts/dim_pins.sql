@@ -31,11 +31,7 @@ pins as (
         copies.category
     from newest_pins
     inner join copies
-        on
-            newest_pins.topic = copies.topic
-            and newest_pins.partition = copies.partition
-            and newest_pins.file_start_offset = copies.file_start_offset
-            and newest_pins.line_number = copies.line_number
+        on {{ is_same_place('newest_pins', 'copies') }}
     cross join entities
 )
 

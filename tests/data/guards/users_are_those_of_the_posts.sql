@@ -1,13 +1,33 @@
-{# Each user has posts, all of them counted; a post's user is there. #}
+{{ config(group='pipeline') }}
+{#
+    Each user is what all posts tell of one, grouped anew. Who is not was loaded before
+    the code or a seed changed, or base was refreshed alone: then rebuild all with a full
+    refresh.
+#}
 
 with
 
-post_users as (
+posts as (
+    select * from {{ ref('fct_posts') }}
+    where user_id is not null
+),
+
+fresh_users as (
     select
         user_id,
-        count(*) as post_count
-    from {{ ref('fct_posts') }}
-    where user_id is not null
+        min(first_name) as first_name,
+        min(last_name) as last_name,
+        min(joined_at) as joined_at,
+        {{ latest_known('age', 'posted_at', 'post_id') }} as age,
+        {{ latest_known('poster_name', 'posted_at', 'post_id') }} as poster_name,
+        {{ latest_known('follower_count', 'posted_at', 'post_id') }} as follower_count,
+        {{ earliest_known('follower_count', 'posted_at', 'post_id') }}
+            as first_follower_count,
+        count(follower_count) as known_follower_counts,
+        count(*) as post_count,
+        min(posted_at) as first_posted_at,
+        max(posted_at) as latest_posted_at
+    from posts
     group by user_id
 ),
 
@@ -16,9 +36,18 @@ users as (
 )
 
 select
-    post_users.user_id as user_id_of_posts,
+    fresh_users.user_id as user_id_of_posts,
     users.user_id
-from post_users
+from fresh_users
 full outer join users
-    on post_users.user_id = users.user_id
-where post_users.post_count is distinct from users.post_count
+    on fresh_users.user_id = users.user_id
+where
+    fresh_users.user_id is null
+    or users.user_id is null
+    {%- for column in [
+        'first_name', 'last_name', 'joined_at', 'age', 'poster_name', 'follower_count',
+        'first_follower_count', 'known_follower_counts', 'post_count',
+        'first_posted_at', 'latest_posted_at',
+    ] %}
+    or fresh_users.{{ column }} is distinct from users.{{ column }}
+    {%- endfor %}
