@@ -22,6 +22,10 @@ STATE := $(basename $(DUCKDB_PATH)).state
 # In percent of ingestion/; without the servers that CI has, less of it runs.
 COVERAGE := $(if $(CI),90,85)
 
+# Side by side, those with the longest files first.
+WORKERS ?= 2
+SUITES := $(addprefix tests/,orchestration pipeline land emit ingestion mutations cloud)
+
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
 
 help: ## Print this help
@@ -180,14 +184,8 @@ test: .servers/ministack.done ## Lint all, all tests, dbt build, end to end
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory .servers/kinesalite.done .servers/axe.done; \
 		else echo "Kinesis and the page in a browser are left out: install nodejs and npm for them"; fi
 	@$(if $(CI),$(MAKE) --no-print-directory .servers/airflow-2.11.done .servers/airflow-3.0.done,true)
-	@rm -f .coverage
-	@for suite in ingestion emit land; do start=$$SECONDS; \
-		coverage run --append -m pytest --durations=5 tests/$$suite && \
-		echo "tests/$$suite: $$((SECONDS - start)) s" || exit 1; done
-	@coverage report --skip-covered --fail-under=$(COVERAGE)
-	@for suite in mutations pipeline cloud orchestration; do start=$$SECONDS; \
-		pytest --durations=5 tests/$$suite && \
-		echo "tests/$$suite: $$((SECONDS - start)) s" || exit 1; done
+	@pytest -n $(WORKERS) --no-loadscope-reorder --durations=20 \
+		--cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE) $(SUITES)
 
 bench: .venv/bench.done profiles.yml .servers/kafka.done .servers/kinesalite.done .servers/ministack.done .servers/quixstreams.done .spark/jars.done ## Benchmarks: ratios, not tests
 	python benchmarks/models.py

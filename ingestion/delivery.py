@@ -354,8 +354,12 @@ class Courier:
         self.tally.requests += 1
         if len(outcomes) != len(group):
             raise AssertionError(f"{len(outcomes)} outcomes of {len(group)} records")
+        good = set(map(type, outcomes)) == {Acknowledged}
+        self._adapt(outcomes, good=good)
+        if good:
+            self._acknowledge([message.position for message in group])
+            return []
         again, refused, unclear = self._sort(group, outcomes)
-        self._adapt(outcomes)
         groups = [again] if again else []
         groups += self._bisected(refused, group)
         if any(isinstance(outcome, Acknowledged) for outcome in outcomes):
@@ -372,12 +376,10 @@ class Courier:
         again: list[Message] = []
         refused: list[tuple[Message, str]] = []
         unclear: list[tuple[Message, str]] = []
-        acknowledged = 0
+        acknowledged: list[int] = []
         for message, outcome in zip(group, outcomes, strict=True):
             if isinstance(outcome, Acknowledged):
-                acknowledged += 1
-                self._open.discard(message.position)
-                self._beside_good.discard(message.position)
+                acknowledged.append(message.position)
             elif isinstance(outcome, Again):
                 again.append(message)
             elif isinstance(outcome, Refused):
@@ -385,11 +387,16 @@ class Courier:
             elif isinstance(outcome, Unclear):
                 unclear.append((message, outcome.reason))
         if acknowledged:
-            self.tally.acknowledged += acknowledged
-            self._progressed()
-            self._confirm_suspects()
-            self._settled.save(self.settled_below)
+            self._acknowledge(acknowledged)
         return again, refused, unclear
+
+    def _acknowledge(self, positions: list[int]) -> None:
+        self._open.difference_update(positions)
+        self._beside_good.difference_update(positions)
+        self.tally.acknowledged += len(positions)
+        self._progressed()
+        self._confirm_suspects()
+        self._settled.save(self.settled_below)
 
     def _bisected(
         self, refused: list[tuple[Message, str]], group: list[Message]
@@ -464,13 +471,12 @@ class Courier:
 
     # --- how fast ------------------------------------------------------------------
 
-    def _adapt(self, outcomes: Sequence[Outcome]) -> None:
+    def _adapt(self, outcomes: Sequence[Outcome], *, good: bool) -> None:
         """Halve after two ambiguous answers in a row, double after ten good ones.
 
         What is halved is what was sent: bytes may have cut it below the width.
         """
         ambiguous = any(isinstance(o, Again) and o.ambiguous for o in outcomes)
-        good = all(isinstance(outcome, Acknowledged) for outcome in outcomes)
         self._ambiguous = self._ambiguous + 1 if ambiguous else 0
         self._good = self._good + 1 if good else 0
         if self._ambiguous == _AMBIGUOUS_TO_HALVE:

@@ -142,10 +142,12 @@ class KafkaRestTransport:
         if entries is None:
             self._endpoint.close()
             return [self._judge(answer)] * len(batch)
-        outcomes = self._with_offsets([_outcome(entry) for entry in entries])
-        if not all(isinstance(outcome, Acknowledged) for outcome in outcomes):
-            self._endpoint.close()
-        return self._checked(outcomes)
+        outcomes = [_outcome(entry) for entry in entries]
+        if set(map(type, outcomes)) == {Acknowledged}:
+            self._without_offset = False
+            return outcomes
+        self._endpoint.close()
+        return self._checked(self._with_offsets(outcomes))
 
     def _judge(self, answer: Answer) -> Again | Refused | Stop:
         code = answer.error_code

@@ -3,6 +3,7 @@
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import click
 import duckdb
 import pytest
 from click.testing import CliRunner
+from processes import require
 
 from ingestion.cli import main
 from ingestion.cli_completion import SHELLS
@@ -97,6 +99,68 @@ def test_bash_completes_commands_options_and_values() -> None:
         "--order",
         "table",
     ]
+
+
+def require_shell(shell: str) -> None:
+    there = shutil.which(shell)
+    require(None if there else f"{shell} is not tested: install {shell}")
+
+
+def test_fish_completes_commands_and_values(tmp_path: Path) -> None:
+    require_shell("fish")
+    completions = tmp_path / "fish" / "completions"
+    completions.mkdir(parents=True)
+    source = CliRunner().invoke(main, ["completion", "fish"]).stdout
+    (completions / "ingest.fish").write_text(source)
+    lines = ("ingest tr", "ingest emit k", "ingest emit landing --order t")
+    done = subprocess.run(
+        ["fish", "-c", "; ".join(f"complete -C '{line}'" for line in lines)],  # noqa: S607
+        env={
+            **os.environ,
+            "PATH": f"{INGEST.parent}:{os.environ['PATH']}",
+            "XDG_CONFIG_HOME": str(tmp_path),
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    told = [line.partition("\t")[0] for line in done.stdout.splitlines()]
+    assert told == ["trace", "kafka-rest", "kinesis", "table"]
+
+
+def test_zsh_completes_a_command_at_the_tab_key(tmp_path: Path) -> None:
+    require_shell("zsh")
+    asked = r"""
+    zmodload zsh/zpty
+    zpty shell zsh -f -i
+    until_seen() {
+        seen=
+        for _ in {1..200}; do
+            zpty -r -t shell part && seen+=$part
+            [[ $seen == *$1* ]] && return
+            sleep 0.1
+        done
+        print -r -- "no $1 in: $seen" >&2
+        exit 1
+    }
+    zpty -w shell 'autoload -U compinit; compinit -u -D'
+    zpty -w shell 'eval "$(ingest completion zsh)"; print LOADED${:-}NOW'
+    until_seen LOADEDNOW
+    zpty -w -n shell $'ingest tr\t'
+    until_seen 'ingest trace'
+    """
+    done = subprocess.run(
+        ["zsh", "-f", "-c", asked],  # noqa: S607
+        env={
+            **os.environ,
+            "PATH": f"{INGEST.parent}:{os.environ['PATH']}",
+            "ZDOTDIR": str(tmp_path),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture

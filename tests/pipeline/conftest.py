@@ -25,6 +25,16 @@ QUICK_JAVA = {"JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
 """Most code of a test runs a few times: C2 would cost more than it brings."""
 
 
+QUICK_SPARK = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.adaptive.enabled": "false",
+}
+"""To compile a plan, or to plan it again, takes longer than to run it on so few rows.
+
+Those of the cluster alone: the session runs as Spark does by default.
+"""
+
+
 class Pipeline:
     """One landing, one DuckDB file, and the commands that work on them."""
 
@@ -145,7 +155,7 @@ def cluster(
         **QUICK_JAVA,
         **(store.environment if store else {}),
     }
-    cluster = Cluster(tmp_path_factory.mktemp("cluster"), environment)
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"), environment, QUICK_SPARK)
     cluster.start()
     yield cluster
     cluster.stop()

@@ -109,10 +109,14 @@ class Cluster:
     """The processes whose ids are in `cluster.json` of a folder, and where they are."""
 
     def __init__(
-        self, folder: Path, environment: Mapping[str, str] = os.environ
+        self,
+        folder: Path,
+        environment: Mapping[str, str] = os.environ,
+        more_settings: Mapping[str, str] = {},
     ) -> None:
         """Know the cluster of a folder; nothing is started."""
         self.environment = environment
+        self.more_settings = more_settings
         self.folder = folder.absolute()
         self.state = self.folder / "cluster.json"
         self.processes: dict[str, int] = {}
@@ -130,7 +134,10 @@ class Cluster:
         master_port, self.thrift_port = free_port(), free_port()
         for name in ("conf", "logs", "scratch"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-        conf = settings(self.folder, master_port, self.environment)
+        conf = {
+            **settings(self.folder, master_port, self.environment),
+            **self.more_settings,
+        }
         (self.folder / "conf" / "spark-defaults.conf").write_text(
             "".join(f"{key} {value}\n" for key, value in conf.items())
         )
