@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
@@ -56,20 +56,29 @@ FIELDS = {
 
 @dataclass
 class Timing:
-    """Seconds of each round, and the peak memory of the slowest child in MiB."""
+    """Seconds of each round, and the peak memory of the slowest child in MiB.
 
-    seconds: list[float]
+    `own` has what dbt took right before each round over an empty landing, which is its
+    own time: as machines are shared, only what stands side by side can be compared.
+    """
+
+    seconds: list[float] = field(default_factory=list)
+    own: list[float] = field(default_factory=list)
     mebibytes: int = 0
 
     @property
-    def median(self) -> float:
-        """The middle round."""
-        return statistics.median(self.seconds)
+    def beyond(self) -> list[float]:
+        """Seconds beyond dbt's own time, round by round; none without dbt."""
+        pairs = zip(self.seconds, self.own, strict=False)
+        return [seconds - own for seconds, own in pairs]
 
-    def __str__(self) -> str:
-        """Median and spread."""
-        spread = f"{min(self.seconds):.1f}-{max(self.seconds):.1f}"
-        return f"{self.median:.1f} ({spread})"
+
+def shown(seconds: Sequence[float]) -> str:
+    """Return median and spread."""
+    if not seconds:
+        return ""
+    spread = f"{min(seconds):.1f}-{max(seconds):.1f}"
+    return f"{statistics.median(seconds):.1f} ({spread})"
 
 
 class Bench:
@@ -85,13 +94,19 @@ class Bench:
         self.landing = folder / f"landing-{events}"
         self.extra = folder / f"extra-{events}"
         self.database = folder / "bench.duckdb"
+        self.idle = folder / "idle.duckdb"
 
-    def call(self, *command: str, landing: Path | None = None) -> tuple[float, int]:
+    def call(
+        self,
+        *command: str,
+        landing: Path | None = None,
+        database: Path | None = None,
+    ) -> tuple[float, int]:
         """Run a command; return its seconds and peak memory in MiB."""
         env = {
             **os.environ,
             "LANDING": str(landing or self.landing),
-            "DUCKDB_PATH": str(self.database),
+            "DUCKDB_PATH": str(database or self.database),
             "DBT_TARGET": "duckdb",
             "DBT_TARGET_PATH": str(self.folder / "target"),
             "DBT_LOG_PATH": str(self.folder / "logs"),
@@ -249,25 +264,29 @@ def measure(
     steps: Sequence[str] = STEPS,
 ) -> dict[str, Timing]:
     """Time everything `rounds` times, in turn, so that noise falls on all alike."""
-    names = (*rivals, "empty", "full", *steps)
-    timings = {name: Timing([]) for name in names}
+    timings = {name: Timing() for name in (*rivals, "empty", "full", *steps)}
     empty, small = bench.folder / "empty", bench.folder / "small"
     (empty / "topics").mkdir(parents=True, exist_ok=True)
     if "small" in steps:
         make_small_files(small, bench.small_files)
+    run = ("dbt", "-q", "run")
 
     def dbt(name: str, *options: str, landing: Path | None = None) -> None:
-        seconds, mebibytes = bench.call("dbt", "-q", "run", *options, landing=landing)
+        own, mebibytes = bench.call(*run, landing=empty, database=bench.idle)
+        timings["empty"].seconds.append(own)
+        timings["empty"].mebibytes = max(timings["empty"].mebibytes, mebibytes)
+        seconds, mebibytes = bench.call(*run, *options, landing=landing)
         timings[name].seconds.append(seconds)
+        timings[name].own.append(own)
         timings[name].mebibytes = max(timings[name].mebibytes, mebibytes)
 
-    bench.database.unlink(missing_ok=True)
-    bench.call("dbt", "-q", "seed")
+    for database in (bench.database, bench.idle):
+        database.unlink(missing_ok=True)
+        bench.call("dbt", "-q", "seed", database=database)
+    bench.call(*run, landing=empty, database=bench.idle)
     for _ in range(rounds):
         for name in rivals:
             timings[name].seconds.append(rival(bench, name))
-        bench.call("dbt", "-q", "run", "--full-refresh", landing=empty)
-        dbt("empty", landing=empty)
         dbt("full", "--full-refresh")
         bench.add()
         for step in ("one", "none"):
@@ -275,7 +294,7 @@ def measure(
                 dbt(step)
         bench.take_back()
         if "small" in steps:
-            bench.call("dbt", "-q", "run", "--full-refresh", landing=small)
+            bench.call(*run, "--full-refresh", landing=small)
             dbt("small", landing=small)
     return timings
 
@@ -297,7 +316,6 @@ def make_small_files(landing: Path, files: int) -> None:
 
 def report(timings: dict[str, Timing], events: int, small_files: int) -> None:
     """Print the table and the ratios."""
-    own = timings["empty"].median
     labels = {
         "bare DuckDB": "bare DuckDB pass into three tables",
         "chDB": "chDB to Parquet",
@@ -312,25 +330,35 @@ def report(timings: dict[str, Timing], events: int, small_files: int) -> None:
     for column in ("what", "seconds (spread)", "beyond dbt's own", "peak MiB"):
         table.add_column(column, justify="left" if column == "what" else "right")
     for name, timing in timings.items():
-        through_dbt = timing.mebibytes > 0
         table.add_row(
             labels[name],
-            str(timing),
-            f"{timing.median - own:.1f}" if through_dbt else "",
-            str(timing.mebibytes) if through_dbt else "",
+            shown(timing.seconds),
+            shown(timing.beyond),
+            str(timing.mebibytes or ""),
         )
     console = Console()
     console.print(table)
-    full = timings["full"].median - own
-    console.print(
-        f"full refresh / bare DuckDB pass: {full / timings['bare DuckDB'].median:.2f} "
-        "(3 or less is wanted)"
-    )
+    full = timings["full"].beyond
+    bare = timings["bare DuckDB"].seconds
+    tell_ratio(console, "full refresh / bare DuckDB pass", full, bare, "3 or less")
     if "one" in timings:
-        console.print(
-            f"+1 % / full refresh: {(timings['one'].median - own) / full:.1%} "
-            "(10 % or less is wanted)"
-        )
+        one = timings["one"].beyond
+        tell_ratio(console, "+1 % / full refresh", one, full, "0.10 or less")
+
+
+def tell_ratio(
+    console: Console,
+    what: str,
+    ours: Sequence[float],
+    theirs: Sequence[float],
+    wanted: str,
+) -> None:
+    """Print the median and the spread of the ratios within a round."""
+    ratios = sorted(a / b for a, b in zip(ours, theirs, strict=True))
+    console.print(
+        f"{what}: {statistics.median(ratios):.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f}; "
+        f"{wanted} is wanted)"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
