@@ -101,35 +101,35 @@ def test_bash_completes_commands_options_and_values() -> None:
     ]
 
 
-def require_shell(shell: str) -> None:
+def run_in(shell: str, *words: str, **environment: str) -> str:
+    """Return what a shell says that finds `ingest` on its path."""
     there = shutil.which(shell)
     require(None if there else f"{shell} is not tested: install {shell}")
+    path = f"{INGEST.parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        [shell, *words],
+        env={**os.environ, "PATH": path, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_fish_completes_commands_and_values(tmp_path: Path) -> None:
-    require_shell("fish")
     completions = tmp_path / "fish" / "completions"
     completions.mkdir(parents=True)
     source = CliRunner().invoke(main, ["completion", "fish"]).stdout
     (completions / "ingest.fish").write_text(source)
     lines = ("ingest tr", "ingest emit k", "ingest emit landing --order t")
-    done = subprocess.run(
-        ["fish", "-c", "; ".join(f"complete -C '{line}'" for line in lines)],  # noqa: S607
-        env={
-            **os.environ,
-            "PATH": f"{INGEST.parent}:{os.environ['PATH']}",
-            "XDG_CONFIG_HOME": str(tmp_path),
-        },
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    told = [line.partition("\t")[0] for line in done.stdout.splitlines()]
+    asked = "; ".join(f"complete -C '{line}'" for line in lines)
+    said = run_in("fish", "-c", asked, XDG_CONFIG_HOME=str(tmp_path))
+    told = [line.partition("\t")[0] for line in said.splitlines()]
     assert told == ["trace", "kafka-rest", "kinesis", "table"]
 
 
 def test_zsh_completes_a_command_at_the_tab_key(tmp_path: Path) -> None:
-    require_shell("zsh")
     asked = r"""
     zmodload zsh/zpty
     zpty shell zsh -f -i
@@ -149,18 +149,7 @@ def test_zsh_completes_a_command_at_the_tab_key(tmp_path: Path) -> None:
     zpty -w -n shell $'ingest tr\t'
     until_seen 'ingest trace'
     """
-    done = subprocess.run(
-        ["zsh", "-f", "-c", asked],  # noqa: S607
-        env={
-            **os.environ,
-            "PATH": f"{INGEST.parent}:{os.environ['PATH']}",
-            "ZDOTDIR": str(tmp_path),
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    run_in("zsh", "-f", "-c", asked, ZDOTDIR=str(tmp_path))
 
 
 @pytest.fixture
