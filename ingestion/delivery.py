@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from random import Random
+from threading import Event
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from ingestion.errors import RetryError, SetAsideError, StopError
 
 _NAP_SECONDS: Final = 0.1
+_HEAD_START_SECONDS: Final = 0.002
 _FIRST_PAUSE_SECONDS: Final = 0.2
 _LONGEST_PAUSE_SECONDS: Final = 30.0
 _DOUBLINGS: Final = 10
@@ -299,10 +301,14 @@ class Courier:
                     self._pace.sleep(_NAP_SECONDS)
                     continue
                 batch = ahead.result() if ahead else batches.cut(due)
+                settled = Event()
                 if self._patience.rate is None:
-                    ahead = beside.submit(batches.cut, due)
-                if not self._deliver_batch(batch):
-                    break
+                    ahead = beside.submit(_cut_later, batches, due, settled)
+                try:
+                    if not self._deliver_batch(batch):
+                        break
+                finally:
+                    settled.set()
 
     def _deliver_batch(self, batch: Batch) -> bool:
         """Settle a batch; False at the end of the source."""
@@ -532,6 +538,12 @@ class Courier:
             f"{self.tally.acknowledged:,} records are acknowledged, all before row "
             f"{self.settled_below:,} are settled."
         )
+
+
+def _cut_later(batches: Batches, records: int, settled: Event) -> Batch:
+    """Cut when the request before is on its way, or done: it needs the interpreter."""
+    settled.wait(_HEAD_START_SECONDS)
+    return batches.cut(records)
 
 
 def _differs(values: dict[int, bytes], message: Message) -> bool:

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from threading import Event, Thread
 from time import monotonic, sleep
@@ -13,7 +14,7 @@ from ingestion.cursors import Cursor, Route, State
 from ingestion.delivery import Courier, Message, Pace, Patience, Transport
 from ingestion.emitters import Rejects
 from ingestion.errors import SetAsideError
-from ingestion.records import event_number
+from ingestion.records import event_number, leading_number
 from ingestion.sources import Check, Order, Source, Table, Tick
 
 _WATCH_SECONDS: Final = 0.1
@@ -182,7 +183,10 @@ class Dispatch:
 
     def _deliver(self, lane: Lane) -> None:
         rows = lane.table.rows(self._order, lane.check, lane.already)
-        messages = _messages(lane.table.record_type, rows, lane.already)
+        number = _leading_key if lane.check.leading else _key
+        messages = _messages(
+            partial(number, lane.table.record_type), rows, lane.already
+        )
         try:
             lane.courier.deliver(messages, lane.already)
         except BaseException as error:  # noqa: BLE001 - raised again by `run`
@@ -205,12 +209,17 @@ def _requests_first() -> Iterator[None]:
 
 
 def _messages(
-    record_type: str, rows: Iterator[bytes | None], position: int
+    key: Callable[[bytes], int | None], rows: Iterator[bytes | None], position: int
 ) -> Iterator[Message]:
     """Give each row its number and key; what was set aside is passed over."""
     for number, row in enumerate(rows, position):
         if row is not None:
-            yield Message(number, _key(record_type, row), row)
+            yield Message(number, key(row), row)
+
+
+def _leading_key(record_type: str, row: bytes) -> int | None:
+    number = leading_number(record_type, row)
+    return _key(record_type, row) if number is None else number
 
 
 def _key(record_type: str, row: bytes) -> int | None:

@@ -27,6 +27,10 @@ MAX_RECORD_BYTES: Final = 1 << 20
 _EVENT_NUMBER = re.compile(r"[0-9]{1,18}")
 _EVENT_NUMBER_END: Final = 10**18
 _TRIMMED = " \t\r\n\u00a0"
+_LEADING: Final = {
+    record_type: re.compile(rb'\{"%b": ?([0-9]{1,18})[,}]' % field.encode())
+    for record_type, field in KEY_FIELDS.items()
+}
 
 
 def event_number(record_type: str, line: bytes) -> int:
@@ -47,6 +51,16 @@ def event_number(record_type: str, line: bytes) -> int:
     if not isinstance(value, dict):
         raise SetAsideError("not_object", "is JSON, but not an object")
     return _number(value, KEY_FIELDS[record_type])
+
+
+def leading_number(record_type: str, line: bytes) -> int | None:
+    """Return what stands where emitters put the event's number, at the line's start.
+
+    It is not looked whether the line is JSON and names the field once: only where
+    `event_number` said the same of these bytes before does this take its place.
+    """
+    found = _LEADING[record_type].match(line)
+    return int(found[1]) if found else None
 
 
 def _number(record: dict[str, object], field: str) -> int:

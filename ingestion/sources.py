@@ -11,7 +11,13 @@ from random import Random
 from typing import BinaryIO, Final, Protocol, Self
 
 from ingestion.errors import SetAsideError, StopError, explained
-from ingestion.records import KEY_FIELDS, MAX_RECORD_BYTES, event_number, landable
+from ingestion.records import (
+    KEY_FIELDS,
+    MAX_RECORD_BYTES,
+    event_number,
+    landable,
+    leading_number,
+)
 
 _BLOCK_BYTES: Final = 1 << 20
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -81,11 +87,15 @@ class Order:
 
 @dataclass(slots=True)
 class Check:
-    """What one pass over a file found: its fingerprint, rows, and where they stand."""
+    """What one pass over a file found: its fingerprint, rows, and where they stand.
+
+    With `leading`, the number of every row is its `leading_number`.
+    """
 
     fingerprint: str = ""
     rows: int = 0
     bad_lines: int = 0
+    leading: bool = False
     keys: "array[int]" = field(default_factory=lambda: array("q"))
     offsets: "array[int]" = field(default_factory=lambda: array("q"))
 
@@ -171,6 +181,7 @@ class JsonLinesFile:
         """
         check, digest = Check(), sha256()
         indexed = order.name == "emulator"
+        check.leading = reject is None or indexed
         number = 0
         for offset, lines in self._blocks(digest.update, endless=reject is not None):
             begin = offset
@@ -199,12 +210,16 @@ class JsonLinesFile:
         """Return the row's key; the greatest for a row that has none."""
         try:
             if reject is None or keyed:
-                return event_number(self.record_type, line)
+                key = event_number(self.record_type, line)
+                if check.leading and leading_number(self.record_type, line) != key:
+                    check.leading = False
+                return key
             landable(line)
         except SetAsideError as error:
             bad = BadLine(self.path.name, number, error.reason, str(error), line)
             if reject is None:
                 raise self._unreadable(bad) from error
+            check.leading = False
             if bad.reason in {"not_utf8", "too_large", "newline"}:
                 check.bad_lines += 1
                 reject(bad)
