@@ -21,8 +21,15 @@ BIN = Path(sys.executable).parent
 USER_ID = "12a740a19697"
 Row = tuple[Any, ...]
 
-QUICK_JAVA = {"JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
-"""Most code of a test runs a few times: C2 would cost more than it brings."""
+QUICK_JAVA = {
+    "JDK_JAVA_OPTIONS": (
+        "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC"
+    )
+}
+"""Most code of a test runs a few times: C2 would cost more than it brings.
+
+Without C2, Java keeps room for 48 MB of compiled code alone, and Spark has more.
+"""
 
 
 QUICK_SPARK = {
