@@ -1,10 +1,12 @@
 {% set people = 'touched_users' if is_incremental() else 'posts' -%}
 {{ config(
     unique_key='user_id',
+    incremental_strategy='delete+insert' if target.type == 'duckdb' else 'merge',
     liquid_clustered_by='user_id',
     post_hook='delete from {{ this }} where post_count = 0'
 ) }}
 -- depends_on: {{ ref('stg_pinterest__users') }}
+-- Nearly all rows are updates here, and in a merge DuckDB does them column by column.
 
 with
 
