@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from textwrap import shorten
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -31,19 +31,45 @@ def _cell(column: str, value: Any) -> str:  # noqa: ANN401 - any value of a tabl
     return f"{value:,}" if grouped and "year" not in column else text(value)
 
 
+def _least_width(header: list[str], rows: list[list[str]], numeric: list[bool]) -> int:
+    """Return the width below which a word of the header or a number is broken."""
+    widths = [max(map(len, name.split())) for name in header]
+    for row in rows:
+        widths = [
+            max(width, len(cell)) if is_number else width
+            for width, cell, is_number in zip(widths, row, numeric, strict=True)
+        ]
+    return sum(widths) + 3 * len(widths) + 1
+
+
 def print_report(report: Report) -> None:
-    """Print the question, the rows, and how many there are beyond those shown."""
+    """Print the question, the rows, and how many there are beyond those shown.
+
+    Where numbers would break, the rows stand side by side, each a column of values.
+    """
     console = Console()
+    header = [column.replace("_", " ") for column in report.columns]
+    numeric = [
+        any(isinstance(row[index], int | float) for row in report.rows)
+        for index in range(len(header))
+    ]
+    rows = [
+        [_cell(c, v) for c, v in zip(report.columns, row, strict=True)]
+        for row in report.rows
+    ]
     table = Table()
-    for index, column in enumerate(report.columns):
-        numeric = any(isinstance(row[index], int | float) for row in report.rows)
-        table.add_column(
-            column.replace("_", " "),
-            justify="right" if numeric else "left",
-            overflow="fold",
-        )
-    for row in report.rows:
-        table.add_row(*(_cell(c, v) for c, v in zip(report.columns, row, strict=True)))
+    if rows and _least_width(header, rows, numeric) > console.width:
+        table.show_header = False
+        for _ in range(len(rows) + 1):
+            table.add_column(overflow="fold")
+        for name, *cells in zip(header, *rows, strict=True):
+            table.add_row(name, *cells)
+    else:
+        for name, is_number in zip(header, numeric, strict=True):
+            justify: Literal["right", "left"] = "right" if is_number else "left"
+            table.add_column(name, justify=justify, overflow="fold")
+        for row in rows:
+            table.add_row(*row)
     console.print(report.question, style="bold", markup=False, highlight=False)
     console.print(table)
     shown = len(report.rows)
