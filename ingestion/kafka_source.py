@@ -304,13 +304,15 @@ def topic_identity(admin: AdminClient, topic: str, timeout: float = 30.0) -> str
     """Return `kafka:<cluster id>:<topic id>`, asked of the brokers now.
 
     Raises `StopError` where the topic has no id (KIP-516): nobody could tell it apart.
+    The cluster's id comes with the topic: librdkafka 2.16 aborts the process where
+    DescribeCluster is answered by a broker that knows of none, as one that was stopped.
     """
     try:
-        cluster = admin.describe_cluster(request_timeout=timeout)
+        cluster = admin.list_topics(topic, timeout=timeout).cluster_id
         futures = admin.describe_topics(
             TopicCollection([topic]), request_timeout=timeout
         )
-        found, where = answer_of(futures[topic], timeout), answer_of(cluster, timeout)
+        found = answer_of(futures[topic], timeout)
     except KafkaException as error:
         raise explain_kafka(error, f"look at the topic {topic}") from error
     if str(found.topic_id) in _NO_ID:
@@ -319,7 +321,7 @@ def topic_identity(admin: AdminClient, topic: str, timeout: float = 30.0) -> str
             "place would pass for it: nothing was read. Use brokers that do, as Kafka "
             "does since 2.8."
         )
-    return f"kafka:{where.cluster_id}:{found.topic_id}"
+    return f"kafka:{cluster}:{found.topic_id}"
 
 
 def _require_harmless(error: KafkaError, place: Place) -> None:

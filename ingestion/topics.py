@@ -104,6 +104,7 @@ class KafkaAdmin(AdminClient):
         """Connect to nothing yet."""
         self.refusal: KafkaError | None = None
         more: dict[str, Any] = {**settings, "error_cb": self._note}
+        more["allow.auto.create.topics"] = False  # who asks for a topic makes none
         super().__init__(more)
 
     def _note(self, error: KafkaError) -> None:

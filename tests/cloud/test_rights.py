@@ -29,7 +29,6 @@ OF_KAFKA: dict[str, set[str]] = {
     "admin.list_topics": {"DescribeTopic"},
     "admin.describe_topics": {"DescribeTopic"},
     "admin.list_offsets": {"DescribeTopic"},
-    "admin.describe_cluster": {"DescribeCluster"},
     "admin.describe_configs": {"DescribeTopicDynamicConfiguration"},
     "admin.create_topics": {"CreateTopic"},
 }

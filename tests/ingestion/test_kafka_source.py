@@ -80,11 +80,7 @@ class FakeKafka:
     def list_topics(self, topic: str, timeout: float) -> Any:  # noqa: ANN401
         assert timeout == 30.0
         found = SimpleNamespace(error=None, partitions={1: None, 0: None})
-        return self._answer(SimpleNamespace(topics={topic: found}))
-
-    def describe_cluster(self, request_timeout: float) -> "Future[object]":
-        assert request_timeout == 30.0
-        return self._future(SimpleNamespace(cluster_id="C"))
+        return self._answer(SimpleNamespace(topics={topic: found}, cluster_id="C"))
 
     def describe_topics(
         self, topics: object, request_timeout: float

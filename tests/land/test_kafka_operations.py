@@ -272,9 +272,8 @@ def test_brokers_that_hang_are_waited_out_and_sigterm_ends_it_within_25_seconds(
         with broker.frozen():
             said = json.loads(told.readline())
             assert said["event"] == "waiting"
-            assert (
-                "Cannot look at the topic f.pin: no answer in 10 s" in said["message"]
-            )
+            assert "Cannot look at the topic f.pin: " in said["message"]
+            assert "imed out" in said["message"]
             following.process.send_signal(signal.SIGTERM)
             assert following.process.wait(25) == 128 + signal.SIGTERM
     finally:

@@ -140,10 +140,7 @@ class MemoryKafka:
 
     def list_topics(self, *_: object, **__: object) -> object:
         found = SimpleNamespace(error=None, partitions=self._values)
-        return SimpleNamespace(topics={"u.pin": found})
-
-    def describe_cluster(self, **_: object) -> object:
-        return SimpleNamespace(result=lambda _: SimpleNamespace(cluster_id="c"))
+        return SimpleNamespace(topics={"u.pin": found}, cluster_id="c")
 
     def describe_topics(self, *_: object, **__: object) -> object:
         found = SimpleNamespace(topic_id="t")
