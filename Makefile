@@ -177,13 +177,17 @@ servers: .servers/kafka.done .servers/kinesalite.done .servers/ministack.done .s
 	@.servers/airflow-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
-test: .servers/ministack.done ## Lint all, all tests, dbt build, end to end
-	@rm -f target/linted && $(MAKE) --no-print-directory check
-	@if command -v java >/dev/null && command -v mvn >/dev/null; then $(MAKE) --no-print-directory spark .servers/kafka.done; \
-		else echo "Spark and Kafka are left out: install Java 17 and Maven for them"; fi
-	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory .servers/kinesalite.done .servers/axe.done; \
-		else echo "Kinesis and the page in a browser are left out: install nodejs and npm for them"; fi
-	@$(if $(CI),$(MAKE) --no-print-directory .servers/airflow-2.11.done .servers/airflow-3.0.done,true)
+# What tests need of this machine, fetched while it lints.
+HAS_JAVA = $(shell command -v java >/dev/null && command -v mvn >/dev/null && echo yes)
+HAS_NPM = $(shell command -v npm >/dev/null && echo yes)
+FETCHED = .servers/ministack.done $(if $(HAS_JAVA),spark .servers/kafka.done) \
+	$(if $(HAS_NPM),.servers/kinesalite.done .servers/axe.done) \
+	$(if $(CI),.servers/airflow-2.11.done .servers/airflow-3.0.done)
+
+test: ## Lint all, all tests, dbt build, end to end
+	@$(if $(HAS_JAVA),,echo "Spark and Kafka are left out: install Java 17 and Maven for them")
+	@$(if $(HAS_NPM),,echo "Kinesis and the page in a browser are left out: install nodejs and npm for them")
+	@rm -f target/linted && $(MAKE) --no-print-directory -j2 check $(FETCHED)
 	@pytest -n $(WORKERS) --no-loadscope-reorder --durations=20 \
 		--cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE) $(SUITES)
 
