@@ -187,7 +187,7 @@ FETCHED = .servers/ministack.done $(if $(HAS_JAVA),spark .servers/kafka.done) \
 test: ## Lint all, all tests, dbt build, end to end
 	@$(if $(HAS_JAVA),,echo "Spark and Kafka are left out: install Java 17 and Maven for them")
 	@$(if $(HAS_NPM),,echo "Kinesis and the page in a browser are left out: install nodejs and npm for them")
-	@rm -f target/linted && $(MAKE) --no-print-directory -j2 check $(FETCHED)
+	@rm -f target/linted && $(MAKE) -s --no-print-directory -j2 check $(FETCHED)
 	@pytest -n $(WORKERS) --no-loadscope-reorder --durations=20 \
 		--cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE) $(SUITES)
 
