@@ -2,7 +2,8 @@
 
 Run by `make bench`; needs Java. Everything reads the same landed files in the same run:
 `dbt run --full-refresh`, another 1 % of events, and a PySpark program as the public
-notebooks for these records have it. Prints medians with their spread, asserts nothing.
+notebooks for these records have it. Prints each step as it ends, as large sizes take an
+hour, then medians with their spread; asserts nothing.
 """
 
 import argparse
@@ -31,16 +32,24 @@ STEPS = {
 }
 
 
+def label(engine: str, step: str) -> str:
+    """Return what a step of an engine does."""
+    notebook = {"empty": "session start", "full": "infer, clean, join, aggregate"}
+    return (notebook if engine == "notebook" else STEPS)[step]
+
+
 @dataclass
 class Result:
-    """Seconds of each round by step, and peak memory in MiB."""
+    """An engine's seconds of each round by step, and its peak memory in MiB."""
 
+    name: str
     seconds: dict[str, list[float]] = field(default_factory=dict)
     mebibytes: int = 0
 
     def add(self, step: str, seconds: float) -> None:
-        """Note a round."""
+        """Note a round, and tell it."""
         self.seconds.setdefault(step, []).append(seconds)
+        sys.stderr.write(f"{self.name}: {label(self.name, step)}: {seconds:.1f} s\n")
 
     def median(self, step: str) -> float:
         """Return the middle round."""
@@ -85,8 +94,7 @@ def peak_mebibytes(pids: Sequence[int]) -> int:
 def dbt(bench: Bench, engine: str, *options: str, empty: bool = False) -> float:
     """Run the models; return seconds."""
     landing = bench.folder / "empty" if empty else bench.landing
-    words = ("dbt", "-q", "run", *options, "--target", engine)
-    return bench.call(*words, landing=landing)[0]
+    return bench.call("dbt", "-q", "run", *options, landing=landing, target=engine)[0]
 
 
 def measure_empty(bench: Bench, rounds: int) -> dict[str, list[float]]:
@@ -94,7 +102,7 @@ def measure_empty(bench: Bench, rounds: int) -> dict[str, list[float]]:
     (bench.folder / "empty" / "topics").mkdir(parents=True, exist_ok=True)
     seconds = {}
     for engine in ENGINES:
-        bench.call("dbt", "-q", "seed", "--target", engine)
+        bench.call("dbt", "-q", "seed", target=engine)
         dbt(bench, engine, "--full-refresh", empty=True)
         seconds[engine] = [dbt(bench, engine, empty=True) for _ in range(rounds)]
     return seconds
@@ -102,11 +110,13 @@ def measure_empty(bench: Bench, rounds: int) -> dict[str, list[float]]:
 
 def measure(bench: Bench, results: dict[str, Result], rounds: int) -> None:
     """Time every engine in turn, so that noise falls on all alike."""
+    for engine in ENGINES:
+        bench.call("dbt", "-q", "parse", target=engine)
     for _ in range(rounds):
         for engine in ENGINES:
             result = results[engine]
-            words = ("dbt", "-q", "run", "--full-refresh", "--target", engine)
-            seconds, peak = bench.call(*words)
+            words = ("dbt", "-q", "run", "--full-refresh")
+            seconds, peak = bench.call(*words, target=engine)
             result.add("full", seconds)
             if engine == "duckdb":
                 result.mebibytes = max(result.mebibytes, peak)
@@ -138,12 +148,11 @@ def report(results: dict[str, Result], events: int) -> None:
     for column in ("engine", "what", "seconds (spread)", "beyond its own", "peak MiB"):
         left = column in {"engine", "what"}
         table.add_column(column, justify="left" if left else "right")
-    labels = {"empty": "session start", "full": "infer, clean, join, aggregate"}
     for name, result in results.items():
         for step in result.seconds:
             table.add_row(
                 name,
-                (labels if name == "notebook" else STEPS)[step],
+                label(name, step),
                 result.text(step),
                 f"{result.median(step) - result.median('empty'):.1f}",
                 str(result.mebibytes) if step == "full" else "",
@@ -177,10 +186,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with cluster(folder / "cluster") as pids:
         empty = measure_empty(benches[0], options.rounds)
         for bench in benches:
-            results = {name: Result({"empty": empty[name]}) for name in ENGINES}
+            results = {name: Result(name, {"empty": empty[name]}) for name in ENGINES}
             measure(bench, results, options.rounds)
             results["spark_cluster"].mebibytes = peak_mebibytes(pids)
-            results["notebook"] = Result()
+            results["notebook"] = Result("notebook")
             for _ in range(options.notebook_rounds):
                 notebook(bench, results["notebook"])
             report(results, bench.events)

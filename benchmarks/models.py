@@ -101,14 +101,22 @@ class Bench:
         *command: str,
         landing: Path | None = None,
         database: Path | None = None,
+        target: str = "duckdb",
     ) -> tuple[float, int]:
-        """Run a command; return its seconds and peak memory in MiB."""
+        """Run a command; return its seconds and peak memory in MiB.
+
+        dbt would parse the project anew where the run before had another landing,
+        database or target, as no user's has: so each has a target path of its own.
+        """
+        landing = landing or self.landing
+        database = database or self.database
+        parsed_for = f"{target}-{database.stem}-{landing.name}"
         env = {
             **os.environ,
-            "LANDING": str(landing or self.landing),
-            "DUCKDB_PATH": str(database or self.database),
-            "DBT_TARGET": "duckdb",
-            "DBT_TARGET_PATH": str(self.folder / "target"),
+            "LANDING": str(landing),
+            "DUCKDB_PATH": str(database),
+            "DBT_TARGET": target,
+            "DBT_TARGET_PATH": str(self.folder / "target" / parsed_for),
             "DBT_LOG_PATH": str(self.folder / "logs"),
         }
         started = time.monotonic()

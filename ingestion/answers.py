@@ -25,7 +25,12 @@ ORDERS: Final = {
 }
 
 # What the pipeline says of itself comes after what it answers.
-LAST: Final = {"rpt_event_health", "rpt_missing_values", "rpt_pipeline_health"}
+LAST: Final = {
+    "rpt_event_health",
+    "rpt_missing_counts",
+    "rpt_missing_values",
+    "rpt_pipeline_health",
+}
 
 
 @dataclass(frozen=True)

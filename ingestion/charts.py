@@ -473,21 +473,7 @@ def complete_posts(events: Rows) -> Panel:
     )
 
 
-@panel(
-    "Pipeline",
-    "How much is missing?",
-    Read(
-        "rpt_missing_values",
-        columns=(
-            "record_type",
-            "column_name",
-            "record_count",
-            "missing_count",
-            "missing_share",
-            "unreadable_count",
-        ),
-    ),
-)
+@panel("Pipeline", "How much is missing?", "rpt_missing_counts")
 def missing_values(values: Rows) -> Panel:
     """Show the columns in which anything is missing or unreadable."""
     named = [

@@ -20,14 +20,13 @@ Row = dict[str, Any]
 class Read:
     """A report to read: all of it, its first `limit` rows, or counted by `group_by`.
 
-    `columns` leaves out those that take long to work out. With a limit or a group each
-    row also has `row_count`: how many rows the whole report has, or the group.
+    With a limit or a group each row also has `row_count`: how many rows the whole
+    report has, or the group.
     """
 
     report: str
     limit: int | None = None
     group_by: str | None = None
-    columns: tuple[str, ...] = ()
 
     @property
     def order_by(self) -> str | None:

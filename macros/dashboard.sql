@@ -3,9 +3,8 @@
 {#
     Tells each of `reads` as one line of JSON: the report's description, its columns
     with the types of its contract, and its rows in order, each value as text or null.
-    A read names a `report` and may have `order_by`; `columns` instead of all; `limit`, or
-    `group_by` instead of columns: then each row ends with `row_count`, of the report or
-    of the group.
+    A read names a `report` and may have `order_by`; `limit`, or `group_by` instead of all
+    columns: then each row ends with `row_count`, of the report or of the group.
 #}
 {% macro tell_reports(reads) -%}
     {% for read in reads %}
@@ -56,7 +55,7 @@
 
 {% macro report_query(read, relation, node) -%}
     {% set keys = [] %}
-    {% for name in read.columns or node.columns %}
+    {% for name in node.columns %}
         {% do keys.append((age_group_place() if name == 'age_group' else name)
             ~ ' nulls last') %}
     {% endfor %}
@@ -65,7 +64,7 @@
     {% elif read.limit %}
         {% set columns = '*, count(*) over () as row_count' %}
     {% else %}
-        {% set columns = (read.columns or node.columns) | join(', ') %}
+        {% set columns = node.columns | join(', ') %}
     {% endif %}
     select {{ columns }}
     from {{ relation }}

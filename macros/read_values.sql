@@ -123,10 +123,7 @@
     case
         when length({{ text }}) < 19 then null
         when length({{ text }}) = 19 and {{ matches(text, shape) }}
-            then {{ cast_or_null(
-                "substr(" ~ text ~ ", 1, 10) || ' ' || substr(" ~ text ~ ", 12, 8)",
-                "timestamp"
-            ) }}
+            then {{ cast_or_null(text, "timestamp") }}
         when {{ matches(text, shape) }}
             then {{ minus_minutes(
                 cast_or_null(
@@ -207,22 +204,23 @@
     where record_type = '{{ record_type }}'
 {%- endmacro %}
 
-{# True where a known text of a typed field cannot be read as its type. #}
-{% macro is_unreadable(field, text) -%}
-    coalesce(
-        {{ text }} is not null
-        and case {{ field }}
-            when 'follower_count' then {{ read_follower_count(text) }} is null
-            when 'downloaded' then {{ read_flag(text) }} is null
-            when 'timestamp' then {{ read_timestamp(text) }} is null
-            when 'latitude' then {{ read_number(text) }} is null
-            when 'longitude' then {{ read_number(text) }} is null
-            when 'age' then {{ read_integer(text) }} is null
-            when 'date_joined' then {{ read_timestamp(text) }} is null
-            else false
-        end,
-        false
-    )
+{#
+    True where a known text of a typed field cannot be read as its type; '' for a field
+    that is text.
+#}
+{% macro unreadable_text(field, text) -%}
+    {%- set readers = {
+        'follower_count': read_follower_count,
+        'downloaded': read_flag,
+        'timestamp': read_timestamp,
+        'latitude': read_number,
+        'longitude': read_number,
+        'age': read_integer,
+        'date_joined': read_timestamp,
+    } -%}
+    {%- if field in readers -%}
+    {{ readers[field](text) }} is null
+    {%- endif -%}
 {%- endmacro %}
 
 {# The UTC year of a timestamp, int. #}

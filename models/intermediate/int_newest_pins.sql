@@ -6,8 +6,7 @@ fresh_pins as (
         category,
         poster_name,
         follower_count,
-        nullif(coalesce({{ distinct_items('tag_list') }}, ''), tag_list)
-            as rewritten_tags,
+        {{ rewritten_items('tag_list') }} as rewritten_tags,
         topic,
         partition,
         file_start_offset,

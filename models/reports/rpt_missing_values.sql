@@ -42,26 +42,13 @@ value_counts as (
     {%- endfor %}
 ),
 
-judged_values as (
-    select
-        *,
-        {{ is_unreadable('column_name', 'known_value') }} as is_unreadable
-    from value_counts
-),
-
-column_values as (
+most_common_counts as (
     select
         record_type,
         column_name,
-        cast(sum(value_count) as bigint) as record_count,
-        cast(
-            coalesce(sum(value_count) filter (where known_value is null), 0) as bigint
-        ) as missing_count,
-        cast(
-            coalesce(sum(value_count) filter (where is_unreadable), 0) as bigint
-        ) as unreadable_count,
-        max(value_count) filter (where known_value is not null) as most_common_count
-    from judged_values
+        max(value_count) as most_common_count
+    from value_counts
+    where known_value is not null
     group by record_type, column_name
 ),
 
@@ -69,33 +56,38 @@ most_common_values as (
     select
         value_counts.record_type,
         value_counts.column_name,
-        min(value_counts.known_value) as most_common_value
+        min(value_counts.known_value) as most_common_value,
+        max(value_counts.value_count) as most_common_count
     from value_counts
-    inner join column_values
+    inner join most_common_counts
         on
-            value_counts.record_type = column_values.record_type
-            and value_counts.column_name = column_values.column_name
-            and value_counts.value_count = column_values.most_common_count
+            value_counts.record_type = most_common_counts.record_type
+            and value_counts.column_name = most_common_counts.column_name
+            and value_counts.value_count = most_common_counts.most_common_count
+    where value_counts.known_value is not null
     group by value_counts.record_type, value_counts.column_name
 ),
 
-missing_shares as (
+counts as (
+    select * from {{ ref('rpt_missing_counts') }}
+),
+
+missing_values as (
     select
-        column_values.record_type,
-        column_values.column_name,
-        column_values.record_count,
-        column_values.missing_count,
-        cast(column_values.missing_count as double) / column_values.record_count
-            as missing_share,
-        column_values.unreadable_count,
+        counts.record_type,
+        counts.column_name,
+        counts.record_count,
+        counts.missing_count,
+        counts.missing_share,
+        counts.unreadable_count,
         most_common_values.most_common_value,
-        cast(column_values.most_common_count as double) / column_values.record_count
+        cast(most_common_values.most_common_count as double) / counts.record_count
             as most_common_share
-    from column_values
+    from counts
     left join most_common_values
         on
-            column_values.record_type = most_common_values.record_type
-            and column_values.column_name = most_common_values.column_name
+            counts.record_type = most_common_values.record_type
+            and counts.column_name = most_common_values.column_name
 )
 
-select * from missing_shares
+select * from missing_values

@@ -147,7 +147,7 @@ def test_what_is_drawn_of_some_rows_equals_those_rows(
         "(select count(*) from rejected_records group by record_type, reason)"
     )
     missing = built.rows(
-        "rpt_missing_values", "missing_share, unreadable_count / record_count"
+        "rpt_missing_counts", "missing_share, unreadable_count / record_count"
     )
     greatest = sorted((abs(change) for (change,) in changes), reverse=True)
 

@@ -1,8 +1,8 @@
+{% set fields = record_fields('pin') + record_fields('geo') + record_fields('user') -%}
 {% set cases = [
     ['age', '34', false],
     ['age', 'abc', true],
     ['age', '200', false],
-    ['age', none, false],
     ['follower_count', '6k', false],
     ['follower_count', 'lots', true],
     ['downloaded', '1', false],
@@ -29,7 +29,11 @@ cases as (
 readings as (
     select
         *,
-        {{ is_unreadable('field', 'written') }} as actual
+        case field
+            {%- for field in fields %}
+            when '{{ field }}' then {{ unreadable_text(field, 'written') or 'false' }}
+            {%- endfor %}
+        end as actual
     from cases
 )
 
