@@ -40,7 +40,8 @@ def test_every_row_of_every_report_is_on_the_page(built: "Pipeline") -> None:
     assert done.splitlines()[-1] == f"Open {built.page}"
     tables = page_tables(built.page)
     reports = [name for name in built.tables() if name.startswith("rpt_")]
-    for name in set(reports) - {"rpt_follower_change_by_user"}:
+    # One is cut, the other is that of the counts, too slow for a page.
+    for name in set(reports) - {"rpt_follower_change_by_user", "rpt_missing_values"}:
         header, *rows = tables[name]
         columns = [column.replace(" ", "_") for column in header]
         expected = [
