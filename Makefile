@@ -200,11 +200,12 @@ bench: .venv/bench.done profiles.yml .servers/kafka.done .servers/kinesalite.don
 	python benchmarks/follow.py
 	python benchmarks/engines.py
 
-soak: .venv/dev.done .servers/kafka.done .servers/airflow-2.11.done .servers/airflow-3.0.done ## Long random campaigns of emitting and landing, all models in Airflow: an hour
+soak: .venv/dev.done .spark/jars.done .servers/kafka.done .servers/airflow-2.11.done .servers/airflow-3.0.done ## Long random campaigns of emitting and landing, all models in Airflow, all loads on each engine: hours
 	SOAK=1 pytest -k soak tests/emit/test_kafka_rest_servers.py
 	SCHEDULES=10000 pytest -s tests/ingestion/test_lander.py tests/ingestion/test_s3_chains.py
 	ROUNDS=2000 pytest -s -k three_landers tests/land/test_kafka_landing.py
 	SOAK=1 pytest -k task_for_each_model tests/orchestration
+	SOAK=1 pytest -n $(WORKERS) --no-loadscope-reorder tests/pipeline/test_engines.py
 
 lock: ## Rewrite requirements/ from pyproject.toml
 	uv lock --quiet --upgrade

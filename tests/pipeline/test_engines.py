@@ -1,5 +1,6 @@
 """The same landing gives the same tables on every engine, whatever came when."""
 
+import os
 import re
 import subprocess
 import sys
@@ -27,10 +28,14 @@ WITHOUT_REPORTS = ("run", "--exclude", "path:models/reports")
 RUNS = (*[WITHOUT_REPORTS] * 4, ("build",))
 """What dbt is asked after each load; `build` has all tests and unit tests."""
 
-# One Spark has to take all loads, and to run the generic tests, hundreds of plain ones:
-# the others take the first one, and what the last has beyond it, which is most.
-FEW_LOADS = slice(None, None, 4)
-FEW_RUNS = (WITHOUT_REPORTS, ("build", "--exclude", "test_type:generic"))
+# In CI one Spark takes all loads and runs the generic tests, hundreds of plain ones. The
+# others take the first load, and what the last has beyond it, which is most; in
+# `make soak` each takes all.
+SOAK = "SOAK" in os.environ
+LOADS = slice(None) if SOAK else slice(None, None, 4)
+LOAD_RUNS = (
+    RUNS if SOAK else (WITHOUT_REPORTS, ("build", "--exclude", "test_type:generic"))
+)
 
 MODELS = sorted(path.stem for path in (ROOT / "models").rglob("*.sql"))
 SEEDS = sorted(path.stem for path in (ROOT / "seeds").glob("*.csv"))
@@ -76,8 +81,9 @@ def on_spark(landings: list[Path], folder: Path) -> Built:
     """Build in sessions of one process."""
     pipeline, first, last = Pipeline(folder), str(landings[0]), str(landings[-1])
     steps = ["--landing", first, "seed"]
-    runs = (*FEW_RUNS[:-1], (*FEW_RUNS[-1], "resource_type:unit_test"))
-    for landing, run in zip(landings[FEW_LOADS], runs, strict=True):
+    *runs, build = LOAD_RUNS
+    build = build if SOAK else (*build, "resource_type:unit_test")
+    for landing, run in zip(landings[LOADS], (*runs, build), strict=True):
         steps += ["--landing", str(landing), *run]
     for command in (
         ("--tables", str(folder / "tables")),
@@ -148,9 +154,9 @@ def on_databricks(landings: list[Path], folder: Path, cluster: Cluster) -> Built
         pipeline.env |= server.environment(ROOT / "profiles.yml.example")
         built = through_dbt(
             pipeline,
-            landings[FEW_LOADS],
+            landings[LOADS],
             lambda: tables_of_cluster(cluster.thrift_port, server.schema),
-            FEW_RUNS,
+            LOAD_RUNS,
             *("--vars", "personal_readers: privacy"),
         )
         return replace(built, passed=server.passed())
