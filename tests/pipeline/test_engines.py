@@ -28,8 +28,8 @@ WITHOUT_REPORTS = ("run", "--exclude", "path:models/reports")
 RUNS = (*[WITHOUT_REPORTS] * 4, ("build",))
 """What dbt is asked after each load; `build` has all tests and unit tests."""
 
-# In CI one Spark takes all loads and runs the generic tests, hundreds of plain ones. The
-# others take the first load, and what the last has beyond it, which is most; in
+# In CI one Spark takes all loads and runs the generic tests, hundreds of plain ones.
+# The others take the first load, and what the last has beyond it, which is most; in
 # `make soak` each takes all.
 SOAK = "SOAK" in os.environ
 LOADS = slice(None) if SOAK else slice(None, None, 4)
