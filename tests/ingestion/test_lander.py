@@ -12,7 +12,7 @@ from random import Random
 from typing import BinaryIO
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from memory_streams import Inline, MemoryStream, refusal
 from memory_topic import PIN, MemoryReader, Topic
@@ -212,6 +212,7 @@ VALUES = st.none() | st.binary(max_size=12) | st.text("aé🎈\n").map(str.encod
 
 
 @given(st.lists(VALUES, min_size=1))
+@example([b"a\nb"])
 def test_lines_judged_at_once_are_those_that_each_would_be(
     values: list[bytes | None],
 ) -> None:

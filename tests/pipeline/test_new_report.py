@@ -72,7 +72,7 @@ def test_the_page_answers_a_new_question(told: dict[str, str]) -> None:
     assert f"PASS unique_combination_{NAME}" in changed
     compared = told["make diff BASE=main"].splitlines()
     assert f"{NAME} is new" in compared
-    assert "1 of 17 reports change." in compared
+    assert "1 of 18 reports change." in compared
     answer = told[f"ingest answers {NAME}"]
     question = "The month in which each category has most posts. Ties are all there."
     assert question in " ".join(answer.split())
@@ -144,7 +144,7 @@ def test_a_diff_shows_the_rows_that_are_gone_and_new(project: ProjectCopy) -> No
     gone, new = map(int, re.findall(r"(\d+) rows", line))
     assert gone == new > 1
     assert f"… {gone - 1} more" in said
-    assert "2 of 17 reports change." in said.splitlines()
+    assert "2 of 18 reports change." in said.splitlines()
     assert project.run("git", "worktree", "list").count("\n") == 1
     refused = project.refused("make", "diff", "BASE=nowhere")
     assert "Error: git cannot check 'nowhere' out" in refused
