@@ -61,7 +61,7 @@
 
 {% macro default__parse_record(object, record_type) -%}
     {#-
-        `try` costs less than parsing a line twice, unless one in some hundred is no JSON:
+        `try` costs less than parsing a line twice, unless one in some thousand is no JSON:
         landers set these aside.
     -#}
     try(from_json(
