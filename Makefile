@@ -44,6 +44,7 @@ $(DUCKDB_PATH): | .venv/run.done profiles.yml
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	@$(PIP) --no-deps --require-hashes -r requirements/run.txt
 	@$(PIP) --no-deps --no-build-isolation -e .
+	@cd .venv && ln -sfn lib/python3.*/site-packages/dbt/jsonschemas dbt-jsonschemas
 	@touch $@
 
 .venv/dev.done: .venv/run.done requirements/dev.txt
@@ -140,23 +141,17 @@ cluster-stop: ## Stop it; its tables stay in data/cluster
 	@mvn --batch-mode --quiet dependency:copy-dependencies -DoutputDirectory='$(CURDIR)/.spark/jars'
 	@touch $@
 
-servers: .servers/kafka.done .servers/kinesalite.done .servers/ministack.done .servers/axe.done ## Servers for tests; wants Java 17, Maven and npm
+servers: .servers/kafka.done .servers/kinesalite.done .servers/ministack.done .servers/axe.done .servers/yaml-language-server.done ## Servers for tests; wants Java 17, Maven and npm
 
 .servers/kafka.done: tests/servers/kafka-pom.xml
 	@echo "Fetching a Kafka broker for tests"
 	@mvn --batch-mode --quiet -f $< dependency:copy-dependencies -DoutputDirectory='$(CURDIR)/.servers/kafka'
 	@touch $@
 
-.servers/kinesalite.done: tests/servers/kinesalite/package-lock.json
-	@echo "Fetching kinesalite for tests"
-	@mkdir -p .servers/kinesalite && cp tests/servers/kinesalite/package*.json .servers/kinesalite
-	@npm ci --prefix .servers/kinesalite --ignore-scripts --no-audit --no-fund --silent
-	@touch $@
-
-.servers/axe.done: tests/servers/axe/package-lock.json
-	@echo "Fetching axe-core, which judges how accessible the page is"
-	@mkdir -p .servers/axe && cp tests/servers/axe/package*.json .servers/axe
-	@npm ci --prefix .servers/axe --ignore-scripts --no-audit --no-fund --silent
+.servers/%.done: tests/servers/%/package-lock.json
+	@echo "Fetching $* from npm for tests"
+	@mkdir -p .servers/$* && cp tests/servers/$*/package*.json .servers/$*
+	@npm ci --prefix .servers/$* --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
 .servers/ministack.done: requirements/ministack.txt
@@ -181,12 +176,12 @@ servers: .servers/kafka.done .servers/kinesalite.done .servers/ministack.done .s
 HAS_JAVA = $(shell command -v java >/dev/null && command -v mvn >/dev/null && echo yes)
 HAS_NPM = $(shell command -v npm >/dev/null && echo yes)
 FETCHED = .servers/ministack.done $(if $(HAS_JAVA),spark .servers/kafka.done) \
-	$(if $(HAS_NPM),.servers/kinesalite.done .servers/axe.done) \
+	$(if $(HAS_NPM),$(addprefix .servers/,kinesalite.done axe.done yaml-language-server.done)) \
 	$(if $(CI),.servers/airflow-2.11.done .servers/airflow-3.0.done)
 
 test: ## Lint all, all tests, dbt build, end to end
 	@$(if $(HAS_JAVA),,echo "Spark and Kafka are left out: install Java 17 and Maven for them")
-	@$(if $(HAS_NPM),,echo "Kinesis and the page in a browser are left out: install nodejs and npm for them")
+	@$(if $(HAS_NPM),,echo "Kinesis, the page in a browser and the editor's YAML are left out: install nodejs and npm for them")
 	@rm -f target/linted && $(MAKE) -s --no-print-directory -j2 check $(FETCHED)
 	@pytest -n $(WORKERS) --no-loadscope-reorder --durations=20 \
 		--cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE) $(SUITES)

@@ -4,9 +4,13 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml_language_server
+from processes import require
 from project_copy import ROOT, ProjectCopy
+from yaml_language_server import YamlLanguageServer
 
 CHECK = ("python", "scripts/check_models.py")
 
@@ -64,26 +68,53 @@ def test_a_report_with_no_good_name_is_refused(
     assert project.run("git", "status", "--porcelain") == ""
 
 
-def test_the_editor_runs_what_make_installs_and_knows_every_yaml() -> None:
+@pytest.fixture(scope="module")
+def editor() -> dict[str, Any]:
     text = (ROOT / ".vscode/settings.json").read_text("utf-8")
-    settings = json.loads(re.sub(r"^ *//.*$", "", text, flags=re.MULTILINE))
+    settings: dict[str, Any] = json.loads(
+        re.sub(r"^ *//.*$", "", text, flags=re.MULTILINE)
+    )
+    return settings
+
+
+def test_the_editor_runs_what_make_installs(editor: dict[str, Any]) -> None:
     programs = [
-        settings["python.defaultInterpreterPath"],
-        settings["sqlfluff.executablePath"],
-        *settings["ruff.path"],
+        editor["python.defaultInterpreterPath"],
+        editor["sqlfluff.executablePath"],
+        *editor["ruff.path"],
     ]
     for program in programs:
         assert program.startswith("${workspaceFolder}/.venv/bin/")
         assert (Path(sys.prefix) / "bin" / Path(program).name).exists()
-    known = {
-        path
-        for patterns in settings["yaml.schemas"].values()
-        for pattern in patterns
-        for path in ROOT.glob(pattern)
+
+
+def test_the_editor_underlines_nothing_in_yaml_but_mistakes(
+    editor: dict[str, Any],
+) -> None:
+    require(yaml_language_server.missing())
+    project = ROOT / "dbt_project.yml"
+    health = ROOT / "models/reports/rpt_pipeline_health.yml"
+    files = [*ROOT.glob("models/**/*.yml"), *ROOT.glob("seeds/*.yml"), project]
+    mistakes = {
+        health: ("description", "descripton", "5: Property descripton is not allowed."),
+        project: (
+            "model-paths",
+            "model-path",
+            "7: Property model-path is not allowed.",
+        ),
     }
-    folders = (ROOT / "models", ROOT / "seeds")
-    written = {path for folder in folders for path in folder.rglob("*.yml")}
-    assert known == {*written, ROOT / "dbt_project.yml"}
+    with YamlLanguageServer(ROOT, editor["yaml.schemas"]) as server:
+        complaints = {
+            path: server.complaints(path, path.read_text("utf-8")) for path in files
+        }
+    with YamlLanguageServer(ROOT, editor["yaml.schemas"]) as server:
+        found = {
+            path: server.complaints(path, path.read_text("utf-8").replace(old, new, 1))
+            for path, (old, new, _) in mistakes.items()
+        }
+
+    assert {path: said for path, said in complaints.items() if said} == {}
+    assert found == {path: [said] for path, (_, _, said) in mistakes.items()}
 
 
 def test_setup_tells_of_a_profile_that_is_not_as_the_example(
