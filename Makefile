@@ -186,14 +186,14 @@ test: ## Lint all, all tests, dbt build, end to end
 	@pytest -n $(WORKERS) --no-loadscope-reorder --durations=20 \
 		--cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE) $(SUITES)
 
-bench: .venv/bench.done profiles.yml .servers/kafka.done .servers/kinesalite.done .servers/ministack.done .servers/quixstreams.done .spark/jars.done ## Benchmarks: ratios, not tests
+bench: .venv/bench.done profiles.yml .servers/kafka.done .servers/kinesalite.done .servers/ministack.done .servers/quixstreams.done .spark/jars.done ## Benchmarks: ratios, not tests; about two hours
 	python benchmarks/models.py
 	python benchmarks/kinesis.py
 	python benchmarks/kafka_rest.py
 	python benchmarks/landing.py
 	python benchmarks/flush.py
 	python benchmarks/follow.py
-	python benchmarks/engines.py
+	python benchmarks/engines.py --events 1000000 10000000
 
 soak: .venv/dev.done .spark/jars.done .servers/kafka.done .servers/airflow-2.11.done .servers/airflow-3.0.done ## Long random campaigns of emitting and landing, all models in Airflow, all loads on each engine: hours
 	SOAK=1 pytest -k soak tests/emit/test_kafka_rest_servers.py
