@@ -7,14 +7,22 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 SOURCE ?=
+BAD_LINES ?= refuse
 BOOTSTRAP ?= localhost:9092
 USER_ID ?= $(if $(SOURCE),12a740a19697,sample)
-export LANDING ?= data/landing
-export DUCKDB_PATH ?= data/pinterest.duckdb
-export ANSWERS_PATH ?= data/answers.duckdb
-export DASHBOARD_PATH ?= data/dashboard.html
-export CHANGED_PATH ?= data/changed.duckdb
+DATA ?= data
+export LANDING ?= $(DATA)/landing
+export DUCKDB_PATH ?= $(DATA)/pinterest.duckdb
+export ANSWERS_PATH ?= $(DATA)/answers.duckdb
+export DASHBOARD_PATH ?= $(DATA)/dashboard.html
+export CHANGED_PATH ?= $(DATA)/changed.duckdb
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+# Which of these are not where commands without make look for them.
+MOVED := $(filter-out LANDING=data/landing DUCKDB_PATH=data/pinterest.duckdb \
+	ANSWERS_PATH=data/answers.duckdb DASHBOARD_PATH=data/dashboard.html, \
+	LANDING=$(LANDING) DUCKDB_PATH=$(DUCKDB_PATH) \
+	ANSWERS_PATH=$(ANSWERS_PATH) DASHBOARD_PATH=$(DASHBOARD_PATH))
 
 # What the last green build was made of, for `make changed`.
 STATE := $(basename $(DUCKDB_PATH)).state
@@ -60,18 +68,19 @@ $(DUCKDB_PATH): | .venv/run.done profiles.yml
 profiles.yml:
 	@cp profiles.yml.example profiles.yml
 
-run: setup ## Events to answers: make run [SOURCE=folder of JSON Lines]
-	@if [ -d '$(LANDING)/topics' ] && [ ! -d '$(LANDING)/topics/$(USER_ID).pin' ]; then \
-		echo "$(LANDING) holds other events: their numbers would mix. Choose new places: make run LANDING=data/other DUCKDB_PATH=data/other.duckdb ANSWERS_PATH=data/other-answers.duckdb DASHBOARD_PATH=data/other.html" >&2; exit 1; fi
+run: setup ## Events to answers: make run [SOURCE=folder of JSON Lines] [DATA=data]
+	@[ -z '$(SOURCE)' ] || [ -d '$(SOURCE)' ] || { echo "There is no folder $(SOURCE): SOURCE is a folder with pin.jsonl, geo.jsonl and user.jsonl" >&2; exit 1; }
+	@if [ -d '$(LANDING)/topics' ] && ! compgen -G '$(LANDING)/topics/$(USER_ID).*' >/dev/null; then \
+		echo "$(LANDING) holds other events: their numbers would mix. Choose a new place: make run$(if $(SOURCE), SOURCE='$(SOURCE)') DATA=data/other" >&2; exit 1; fi
 	@echo "1/3 Landing events in $(LANDING)"
-	@ingest emit landing --source '$(or $(SOURCE),sample)' --landing '$(LANDING)' --user-id '$(USER_ID)'
+	@ingest emit landing --source '$(or $(SOURCE),sample)' --landing '$(LANDING)' --user-id '$(USER_ID)' --bad-lines '$(BAD_LINES)'
 	@echo "2/3 Building and testing the models in $(DUCKDB_PATH)"
 	@$(MAKE) --no-print-directory build
 	@echo "3/3 The answers"
 	@ingest answers --limit 8
 	@echo "Answers: $(ANSWERS_PATH), for notebooks and BI tools. Landed records: $(LANDING)."
 	@ingest dashboard
-	@echo "Next: ingest answers --help · make trace EVENT=7528 · make docs · dbt show -s rpt_users_joined_by_year (after: source .venv/bin/activate)"
+	@echo "Next: ingest answers --help · make trace EVENT=$(if $(SOURCE),…,7528)$(if $(MOVED), $(MOVED)) · make docs · dbt show -s rpt_users_joined_by_year (after: source .venv/bin/activate$(if $(MOVED),; export $(MOVED)))"
 
 build: setup ## Build the models, test the data, publish what is green
 	@dbt --quiet build --exclude-resource-type unit_test
@@ -102,7 +111,8 @@ changed: setup ## Build what changed since the last green build, beside it
 	@[ -f '$(STATE)/manifest.json' ] || { echo "There is no green build to read what has not changed from: make build" >&2; exit 1; }
 	@rm -f '$(CHANGED_PATH)' '$(CHANGED_PATH).wal'
 	@dbt build --target changed --select state:modified+ --defer --favor-state --state '$(STATE)'
-	@echo "Built in $(CHANGED_PATH); $(DUCKDB_PATH) is as it was. Next: make diff BASE=main · make build"
+	@if [ -f '$(CHANGED_PATH)' ]; then echo "Built in $(CHANGED_PATH); $(DUCKDB_PATH) is as it was. Next: make diff BASE=main · make build"; \
+		else echo "Nothing has changed since the last green build: nothing is built."; fi
 
 diff: setup ## Rows of reports that change: make diff BASE=main [ROWS=10]
 	@python scripts/diff_reports.py --base '$(or $(BASE),main)' --rows '$(or $(ROWS),10)'
@@ -110,7 +120,7 @@ diff: setup ## Rows of reports that change: make diff BASE=main [ROWS=10]
 # What was linted green is linted again when it, or what all models share, changes.
 SHARED_BY_MODELS := .sqlfluff dbt_project.yml macros seeds requirements/dev.txt
 
-check: .venv/dev.done profiles.yml ## Lint what changed, and type-check: seconds
+check: .venv/dev.done profiles.yml ## Lint what changed, and type-check: seconds, minutes where it is all
 	@start=$$SECONDS; ruff check . && ruff format --check . && mypy && \
 		python scripts/check_models.py && \
 		$(MAKE) --no-print-directory target/linted && echo "check: $$((SECONDS - start)) s"
@@ -119,7 +129,7 @@ check: .venv/dev.done profiles.yml ## Lint what changed, and type-check: seconds
 target/linted:
 	@mkdir -p target && touch target/linting
 	@if [ ! -e $@ ] || find $(SHARED_BY_MODELS) -cnewer $@ | grep -q .; \
-		then changed='models tests/data'; \
+		then changed='models tests/data'; echo "Linting all SQL: minutes"; \
 		else changed="$$(find models tests/data -name '*.sql' -cnewer $@)"; fi; \
 		[ -z "$$changed" ] || DUCKDB_PATH=:memory: DBT_TARGET=duckdb \
 			PYTHONWARNINGS=ignore:resource_tracker:UserWarning \
@@ -213,7 +223,8 @@ lock: ## Rewrite requirements/ from pyproject.toml
 	printf '%s\n' apache-airflow==3.0.6 astronomer-cosmos | uv pip compile --quiet --universal --python-version 3.11 --exclude-newer 2025-10-01 --generate-hashes --no-annotate --no-header -o requirements/airflow-3.0.txt -
 	echo 'quixstreams[s3]==3.28.1' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -o requirements/quixstreams.txt -
 
-clean: ## Remove data/, target/ and logs/
-	rm -rf data target logs
+clean: ## Remove what can be built anew; landed records stay
+	rm -rf target logs '$(STATE)'
+	rm -f '$(DUCKDB_PATH)' '$(DUCKDB_PATH).wal' '$(CHANGED_PATH)' '$(ANSWERS_PATH)' '$(DASHBOARD_PATH)'
 
 .PHONY: help setup run build follow trace dashboard docs pictures model changed diff check spark cluster cluster-stop servers test bench soak lock clean

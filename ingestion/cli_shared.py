@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ingestion.errors import IngestError, InterruptError, StopError
+from ingestion.errors import INTERRUPTED, IngestError, InterruptError, StopError
 
 if TYPE_CHECKING:
     from ingestion.sources import Source
@@ -53,6 +53,10 @@ class Commands(click.Group):
         except IngestError as error:
             raise Failure(error) from error
         except KeyboardInterrupt as error:
+            raise Failure(InterruptError(signal.SIGINT)) from error
+        except RuntimeError as error:
+            if INTERRUPTED not in str(error):
+                raise
             raise Failure(InterruptError(signal.SIGINT)) from error
 
     def format_options(

@@ -4,6 +4,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 
 class IngestError(Exception):
@@ -33,6 +34,10 @@ class SetAsideError(IngestError):
         """Keep `reason`, one of the words of the ledger, beside the sentence."""
         super().__init__(message)
         self.reason = reason
+
+
+INTERRUPTED: Final = "Query interrupted"
+"""What DuckDB says, in a `RuntimeError`, when Ctrl-C comes while it works."""
 
 
 class InterruptError(IngestError):

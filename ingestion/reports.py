@@ -2,13 +2,20 @@
 
 import json
 import re
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from ingestion.answers import ORDERS
-from ingestion.errors import IngestError, RetryError, StopError
+from ingestion.errors import (
+    INTERRUPTED,
+    IngestError,
+    InterruptError,
+    RetryError,
+    StopError,
+)
 
 if TYPE_CHECKING:
     from dbt_common.events.base_types import EventMsg
@@ -124,7 +131,8 @@ def read_reports(
 
     `target` is one of profiles.yml, by default what dbt would choose. Nothing of what
     is read is written to dbt's logs. Raises `StopError` where a report is not built
-    or dbt cannot connect, `RetryError` while a build holds the DuckDB file.
+    or dbt cannot connect, `RetryError` while a build holds the DuckDB file,
+    `InterruptError` at Ctrl-C.
     """
     from dbt.cli.main import dbtRunner  # noqa: PLC0415 - takes a second
 
@@ -140,7 +148,10 @@ def read_reports(
     where = ["--target", target] if target else []
     done = dbtRunner(callbacks=[told]).invoke([*options, *operation, *where])
     if not done.success:
-        raise _explained("; ".join(told.errors) or str(done.exception))
+        said = "; ".join(told.errors) or str(done.exception)
+        if isinstance(done.exception, KeyboardInterrupt) or INTERRUPTED in said:
+            raise InterruptError(signal.SIGINT)
+        raise _explained(said)
     return told.tables, told.targets[0]
 
 

@@ -12,6 +12,11 @@
     {{- return(root) -}}
 {%- endmacro %}
 
+{# Matches the whole name of every topic of a record type. #}
+{% macro topics_of(record_type) -%}
+    {{- return('(?:' ~ var(record_type ~ '_topics') ~ ')') -}}
+{%- endmacro %}
+
 {# Matches the path, below the landing, of every file of a record type. #}
 {% macro landed_file_pattern(record_type) -%}
     {%- if record_type == 'dead_letter' -%}
@@ -20,7 +25,7 @@
         ) -}}
     {%- endif -%}
     {{- return(
-        '^topics/' ~ var(record_type ~ '_topics')
+        '^topics/' ~ topics_of(record_type)
         ~ '/partition=[0-9]+/[^/]+[+][0-9]+[+][0-9]+[.]json([.]gz)?$'
     ) -}}
 {%- endmacro %}

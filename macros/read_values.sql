@@ -113,31 +113,35 @@
 {#
     A date and time as a UTC instant, timestamp in microseconds (finer is cut off).
     No zone means UTC. The offset is applied by hand: a cast drops it on one engine
-    and applies it on another.
+    and applies it on another. Years are 1 to 9999, before the offset and after it.
 #}
 {% macro read_timestamp(text) -%}
     {%- set shape -%}
-        ^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T]([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}([.][0-9]+)?( ?(Z|[+-][0-9]{2}:?[0-9]{2}))?$
+        ^(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})-[0-9]{2}-[0-9]{2}[ T]([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}([.][0-9]+)?( ?(Z|[+-][0-9]{2}:?[0-9]{2}))?$
     {%- endset -%}
     {%- set offset = first_group(text, '([+-][0-9]{2}:?[0-9]{2})$') -%}
+    {%- set instant = minus_minutes(
+        cast_or_null(
+            "substr(" ~ text ~ ", 1, 10) || ' ' || substr(" ~ text
+            ~ ", 12, 8) || '.' || substr("
+            ~ first_group(text, '[.]([0-9]{1,6})') ~ " || '000000', 1, 6)",
+            "timestamp"
+        ),
+        "case when substr(" ~ text ~ ", 20) not like '%-%' and substr(" ~ text
+        ~ ", 20) not like '%+%' then 0 else "
+        ~ "cast(substr(" ~ offset ~ ", 1, 1) || '1' as int) * ("
+        ~ "cast(substr(" ~ offset ~ ", 2, 2) as int) * 60 + "
+        ~ "cast(right(" ~ offset ~ ", 2) as int)) end"
+    ) -%}
     case
         when length({{ text }}) < 19 then null
         when length({{ text }}) = 19 and {{ matches(text, shape) }}
             then {{ cast_or_null(text, "timestamp") }}
-        when {{ matches(text, shape) }}
-            then {{ minus_minutes(
-                cast_or_null(
-                    "substr(" ~ text ~ ", 1, 10) || ' ' || substr(" ~ text
-                    ~ ", 12, 8) || '.' || substr("
-                    ~ first_group(text, '[.]([0-9]{1,6})') ~ " || '000000', 1, 6)",
-                    "timestamp"
-                ),
-                "case when substr(" ~ text ~ ", 20) not like '%-%' and substr(" ~ text
-                ~ ", 20) not like '%+%' then 0 else "
-                ~ "cast(substr(" ~ offset ~ ", 1, 1) || '1' as int) * ("
-                ~ "cast(substr(" ~ offset ~ ", 2, 2) as int) * 60 + "
-                ~ "cast(right(" ~ offset ~ ", 2) as int)) end"
-            ) }}
+        when
+            {{ matches(text, shape) }}
+            and {{ instant }} between timestamp '0001-01-01 00:00:00'
+                and timestamp '9999-12-31 23:59:59.999999'
+            then {{ instant }}
     end
 {%- endmacro %}
 

@@ -214,10 +214,11 @@
 {%- endmacro %}
 
 {# The record type of a topic, null where no pattern matches the whole of it. #}
-{% macro record_type_of(topic) -%}
+{% macro record_type_of(topic, patterns={}) -%}
     case
         {%- for record_type in ['pin', 'geo', 'user'] %}
-        when {{ matches(topic, '^' ~ var(record_type ~ '_topics') ~ '$') }}
+        {%- set pattern = patterns.get(record_type) or topics_of(record_type) %}
+        when {{ matches(topic, '^' ~ pattern ~ '$') }}
             then '{{ record_type }}'
         {%- endfor %}
     end

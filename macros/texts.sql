@@ -86,35 +86,35 @@
 
 {#
     Text with its HTML character references decoded once, as a browser reads them:
-    `&amp;`, `&#39;`, `&#x1F44D;`, a numeric one also without its semicolon. What is
-    no reference stays. `entities` is a map from name to code point.
+    `&amp;`, `&#39;`, `&#x1F44D;`, a numeric one also without its semicolon; `&#146;` is
+    of Windows-1252. What is no reference stays. `entities` is a map from name to code
+    point, of the seed `html_entities`.
 #}
 {% macro decode_html(text, entities) -%}
     {{- return(adapter.dispatch('decode_html')(text, entities)) -}}
 {%- endmacro %}
 
 {% macro default__decode_html(text, entities) -%}
+    {%- set code_point -%}
+        case
+            when part like '&#x%' or part like '&#X%'
+                then try_cast('0x' || regexp_extract(part, '[0-9A-Fa-f]+') as int)
+            when part like '&#%' then try_cast(regexp_extract(part, '[0-9]+') as int)
+            when part like '&%;' then {{ entities }}[part[2:-2]]
+        end
+    {%- endset -%}
     case
         when {{ text }} not like '%&%' then {{ text }}
         else array_to_string(
             list_transform(
                 regexp_extract_all(
                     {{ text }},
-                    '&#[0-9]{1,7};?|&#[xX][0-9A-Fa-f]{1,6};?|&[A-Za-z0-9]+;|[^&]+|&'
+                    '&#[0-9]+;?|&#[xX][0-9A-Fa-f]+;?|&[A-Za-z0-9]+;|[^&]+|&'
                 ),
                 part -> coalesce(
-                    case
-                        when part like '&#x%' or part like '&#X%'
-                            then try(chr(nullif(cast(
-                                '0x' || regexp_extract(part, '[0-9A-Fa-f]+') as int
-                            ), 0)))
-                        when part like '&#%'
-                            then try(chr(nullif(cast(
-                                regexp_extract(part, '[0-9]+') as int
-                            ), 0)))
-                        when part like '&%;'
-                            then chr({{ entities }}[part[2:-2]])
-                    end,
+                    try(chr(nullif(coalesce(
+                        {{ entities }}['#' || {{ code_point }}], {{ code_point }}
+                    ), 0))),
                     part
                 )
             ),
@@ -127,8 +127,11 @@
     {%- set code_point -%}
         case
             when part like '&#x%' or part like '&#X%'
-                then cast(conv(regexp_extract(part, '&#[xX]([0-9A-Fa-f]+)', 1), 16, 10) as int)
-            when part like '&#%' then cast(regexp_extract(part, '([0-9]+)', 1) as int)
+                then try_cast(
+                    conv(regexp_extract(part, '&#[xX]([0-9A-Fa-f]+)', 1), 16, 10) as int
+                )
+            when part like '&#%'
+                then try_cast(regexp_extract(part, '([0-9]+)', 1) as int)
             when part like '&%;' then {{ entities }}[substr(part, 2, length(part) - 2)]
         end
     {%- endset -%}
@@ -138,7 +141,7 @@
             transform(
                 regexp_extract_all(
                     {{ text }},
-                    '(&#[0-9]{1,7};?|&#[xX][0-9A-Fa-f]{1,6};?|&[A-Za-z0-9]+;|[^&]+|&)',
+                    '(&#[0-9]+;?|&#[xX][0-9A-Fa-f]+;?|&[A-Za-z0-9]+;|[^&]+|&)',
                     1
                 ),
                 part -> case
@@ -146,7 +149,10 @@
                         {{ code_point }} between 1 and 55295
                         or {{ code_point }} between 57344 and 1114111
                         then decode(
-                            unhex('0000FEFF' || lpad(hex({{ code_point }}), 8, '0')),
+                            unhex('0000FEFF' || lpad(hex(coalesce(
+                                {{ entities }}[concat('#', {{ code_point }})],
+                                {{ code_point }}
+                            )), 8, '0')),
                             'UTF-32'
                         )
                     else part

@@ -12,7 +12,7 @@ rejects as (
         partition,
         file_path,
         file_start_offset,
-        line_number,
+        line_number + 1 as line_number,
         reject_reason as reason,
         raw_line,
         landed_at

@@ -39,7 +39,8 @@ NOT_RUN = {
     "ingest emit kafka-rest": "needs a proxy: test_kafka_rest_servers has one",
     "ingest emit landing --source my/older-records": "needs records of yours: "
     "test_increments lands late parts",
-    "ingest redact": "would take records from other tests: see test_redactions",
+    "ingest redact": "would take records from other tests: see test_erasure",
+    "rm data/": "would take the database from other tests, the same",
     "ingest streams create --region": "needs an account: see test_kinesalite",
     "ingest emit kinesis --source sample --region": "needs an account, the same",
     "ingest emit kinesis --source sample --user-id": "needs a gateway in an account",

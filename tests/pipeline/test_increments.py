@@ -154,12 +154,12 @@ def test_files_of_other_sinks_compressed_or_broken_are_read_line_by_line(
     assert found == dict.fromkeys(range(10, 10_010), "zipped")
     rejected = pipeline.rows("rejected_records", "line_number, reason, raw_line")
     assert rejected == [
-        (10, "not_json", '{"index": 9, "category": "cut'),
-        (2, "not_json", '{"index": 2, "category": "caf\ufffd"}'),
-        (5, "not_object", '[{"index": 5}, {"index": 6}]'),
-        (7, "foreign", '{"index": 8}'),
-        (8, "no_key", '{"hello": "world"}'),
-        (9, "not_object", "42"),
+        (10, "not_object", "42"),
+        (11, "not_json", '{"index": 9, "category": "cut'),
+        (3, "not_json", '{"index": 2, "category": "caf\ufffd"}'),
+        (6, "not_object", '[{"index": 5}, {"index": 6}]'),
+        (8, "foreign", '{"index": 8}'),
+        (9, "no_key", '{"hello": "world"}'),
     ]
 
     packed.write_bytes(b"not gzip at all")
@@ -177,3 +177,44 @@ def test_a_database_that_somebody_holds_is_one_sentence(pipeline: "Pipeline") ->
     assert done.returncode != 0
     assert f"{pipeline.database} is in use by another program" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_topics_are_those_that_a_setting_names_and_no_others(
+    pipeline: "Pipeline",
+) -> None:
+    topics = {"a.pin": 1, "b.pin": 2, "bb.pin": 3, "a.pin-archive": 4}
+    for topic, number in topics.items():
+        folder = pipeline.landing / "topics" / topic / "partition=0"
+        folder.mkdir(parents=True)
+        line = pin(number, topic) + "\n" + pin(1, topic) + "\n"
+        (folder / f"{topic}+0+0000000000.json").write_text(line)
+
+    told = pipeline.dbt("build", "--vars", "{pin_topics: 'a[.]pin|b[.]pin'}")
+
+    assert pipeline.rows("fct_posts", "post_id, category") == [
+        (1, "b.pin"),
+        (2, "b.pin"),
+    ]
+    assert "Got 2 results" in told
+    assert "WARN=1" in told
+
+
+def test_what_other_code_or_seeds_have_made_turns_a_build_red(
+    pipeline: "Pipeline",
+) -> None:
+    pipeline.land("pin", 0, [pin(1, "art")])
+    pipeline.land("user", 0, [user(1, "Ann")])
+    pipeline.dbt("build")
+    with duckdb.connect(str(pipeline.database)) as connection:
+        connection.execute(
+            "update fct_posts set user_id = md5('other');"
+            "update int_newest_pins set rewritten_tags = 'was';"
+            "update int_tag_counts set tag = 'was'"
+        )
+
+    guards = ["posts_show_their_newest_parts", "tags_are_those_of_the_newest_pins"]
+    done = pipeline.call("dbt", "test", "--select", *guards)
+
+    assert done.returncode == 1
+    for guard in guards:
+        assert f"Failure in test {guard}" in done.stdout

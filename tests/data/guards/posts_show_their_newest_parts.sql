@@ -32,7 +32,9 @@ left join geolocations
 left join users
     on posts.post_id = users.post_id
 where
-    posts.has_pin is distinct from (pins.post_id is not null)
+    posts.user_id is distinct from
+    {{ user_id('users.first_name', 'users.last_name', 'users.joined_at') }}
+    or posts.has_pin is distinct from (pins.post_id is not null)
     or posts.has_geolocation is distinct from (geolocations.post_id is not null)
     or posts.has_user is distinct from (users.post_id is not null)
     {%- for relation, part, columns in [

@@ -7,7 +7,6 @@ posts as (
     select
         count(*) filter (where category is not null and posted_at is not null)
             as with_category_and_time,
-        count(*) filter (where user_id is not null) as with_user,
         count(*) filter (where user_id is null) as without_user,
         count(*) filter (where has_pin) as with_pin,
         count(*) filter (where has_geolocation) as with_geolocation,

@@ -18,7 +18,7 @@ copies as (
 pins as (
     select
         newest_pins.category,
-        coalesce(newest_pins.rewritten_tags, copies.tag_list) as tags
+        coalesce({{ rewritten_items('copies.tag_list') }}, copies.tag_list) as tags
     from newest_pins
     inner join copies
         on {{ is_same_place('newest_pins', 'copies') }}
