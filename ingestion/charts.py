@@ -11,7 +11,7 @@ agree.
     @panel("Posts", "On which weekday do people post most?", "rpt_posts_by_weekday")
     def posts_by_weekday(rows: Rows) -> Panel:
         return Panel(
-            finding=lead(rows, "weekday", "post_count", "posts"),
+            finding=lead(rows, "weekday", "post_count", "post"),
             unit="Posts by weekday, UTC",
             charts=columns(rows, "weekday", "post_count"),
         )
@@ -29,6 +29,7 @@ from ingestion.drawing import (
     bars,
     bars_of_choice,
     columns,
+    counted,
     figures_of,
     heatmap,
     lead,
@@ -101,10 +102,8 @@ def categories_by_year(years: Rows, tops: Rows) -> Panel:
     """Show each category in each year."""
     latest = max(row["post_year"] for row in tops)
     ahead = [row for row in tops if row["post_year"] == latest]
-    posts = written(ahead[0]["category_count"])
-    finding = (
-        f"In {latest}, {_leads([r['category'] for r in ahead])} with {posts} posts"
-    )
+    posts = counted(ahead[0]["category_count"], "post")
+    finding = f"In {latest}, {_leads([r['category'] for r in ahead])} with {posts}"
     led = Counter(row["category"] for row in tops)
     most = max(led.values())
     count = len({row["post_year"] for row in tops})
@@ -166,7 +165,7 @@ def categories_by_month(months: Rows) -> Panel:
         charts[f"{name}: {written(total)}"] = chart
     return Panel(
         finding=f"The busiest month of a category: {listed(peaks)}, "
-        f"with {written(greatest)} posts",
+        f"with {counted(greatest, 'post')}",
         unit="Posts by month, UTC, on one scale; beside each category its total",
         charts=charts,
         note=note,
@@ -256,6 +255,9 @@ def top_users(tops: Rows, users: Rows) -> Panel:
     known = {(row["poster_name"], row["follower_count"]) for row in users}
     ranked = sorted(known, key=lambda user: (-user[1], user[0]))
     shown, note = _cut(ranked, MOST_BARS, "names that lead a country")
+    tied = sum(user[1] == ranked[0][1] for user in ranked)
+    if tied > MOST_BARS:
+        note = f"{MOST_BARS} of the {tied:,} that tie are drawn; the rows have all."
     return Panel(
         finding=f"{listed(names)} {'tie at' if names[1:] else 'leads with'} {count} "
         f"followers, in {listed(places)}",
@@ -323,11 +325,10 @@ def medians_by_join_year_and_age_group(groups: Rows) -> Panel:
     ]
     latest = max(row["join_year"] for row in groups)
     shown = [row for row in groups if row["join_year"] > latest - MOST_YEARS]
-    greatest = max(row[median] or 0 for row in shown for median in GRAINS)
     charts = {}
     for median, label in GRAINS.items():
         known = [row for row in shown if row[median] is not None]
-        chart = heatmap(known, "join_year", "age_group", median, greatest)
+        chart = heatmap(known, "join_year", "age_group", median)
         charts[label.capitalize()] = chart
     return Panel(
         finding=_highest(named, "group"),
@@ -396,9 +397,9 @@ def top_tags(tags: Rows) -> Panel:
         kept.setdefault(row["category"], []).append(row)
     shown = [row for rows in kept.values() for row in rows[:MOST_BARS]]
     cut = len(tags) - len(shown)
+    posts = counted(first[0]["post_count"], "post")
     return Panel(
-        finding=f"Most used of all: {names}, in {written(first[0]['post_count'])} posts"
-        f"{' each' if first[1:] else ''}",
+        finding=f"Most used of all: {names}, in {posts}{' each' if first[1:] else ''}",
         unit="Posts with the tag, each once, in the category chosen",
         charts=bars_of_choice(shown, "category", "tag", "post_count"),
         note=f"{cut:,} more tags tie at the last rank; the rows have all." * bool(cut),
@@ -445,9 +446,10 @@ def rejected_lines(topics: Rows, reasons: Rows) -> Panel:
     if not count:
         return Panel("No line is rejected", f"Of {written(landed)} landed lines")
     named = [{**r, "reason": f"{r['record_type']}: {r['reason']}"} for r in reasons]
+    only = f"all as {named[0]['reason']}"
+    why = lead(named, "reason", "row_count", "line") if named[1:] else only
     return Panel(
-        finding=f"{_part(count, landed)} lines are rejected: "
-        f"{lead(named, 'reason', 'row_count', 'lines')}",
+        finding=f"Rejected: {_part(count, landed)} of the lines, {why}",
         unit="Rejected lines by record type and reason",
         charts=bars(named, "reason", "row_count"),
     )
@@ -457,13 +459,14 @@ def rejected_lines(topics: Rows, reasons: Rows) -> Panel:
 def complete_posts(events: Rows) -> Panel:
     """Show the events of each record type, and what posts lack."""
     lacks = [
-        f"{written(row['incomplete_post_count'])} lack their {row['record_type']}"
+        f"{counted(row['incomplete_post_count'], 'post')} without a "
+        f"{row['record_type']}"
         for row in events
         if row["incomplete_post_count"]
     ]
     unknown = sum(row["unidentified_count"] or 0 for row in events)
     parts = listed(lacks) if lacks else "Every post has all its parts"
-    people = f"{written(unknown)} posts have no known person"
+    people = f"{counted(unknown, 'post')} without a known person"
     if not unknown:
         people = "every person is known"
     return Panel(

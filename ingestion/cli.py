@@ -205,7 +205,16 @@ def _tell(landing: str, event: str, ledgers: "Sequence[Ledger | Held]") -> None:
         return
     if event != "ledger":
         click.echo(event.replace("_", " ").capitalize())
-    click.echo(table([ledger.counts() for ledger in ledgers]))
+    counts = [ledger.counts() for ledger in ledgers]
+    none_of = [
+        name
+        for name in counts[0]
+        if name not in {"topic", "partition"} and not any(row[name] for row in counts)
+    ]
+    rows = [{n: v for n, v in row.items() if n not in none_of} for row in counts]
+    click.echo(table(rows))
+    if none_of:
+        click.echo(f"None of these: {', '.join(none_of).replace('_', ' ')}.")
     for ledger in ledgers:
         where = f"{ledger.topic} partition {ledger.partition}"
         for problem in ledger.problems[:_SHOWN_PROBLEMS]:

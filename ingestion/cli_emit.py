@@ -130,6 +130,7 @@ def _summarise(
     json: bool,
 ) -> None:
     from ingestion.progress import write_json
+    from ingestion.records import KEY_FIELDS
 
     rows = [
         {
@@ -154,6 +155,15 @@ def _summarise(
         click.echo(f"{total:,} records landed in {place} in {seconds:.1f} s.")
     else:
         click.echo(f"Nothing new: {place} has it already (--restart lands it again).")
+    elsewhere = sum(lane.elsewhere for lane in lanes)
+    if elsewhere:
+        click.echo(
+            f"These topics held {elsewhere:,} records from elsewhere: where both have "
+            "an event number, the newer copy counts."
+        )
+    absent = [name for name in KEY_FIELDS if name not in emission.source.tables]
+    if absent:
+        click.echo(f"The source has no {' and no '.join(absent)} records.")
     if path:
         click.echo(f"Lines that could not be landed are in {path}.")
 

@@ -154,11 +154,16 @@ def leaders(rows: Rows, value: str) -> list[Row]:
     return [row for row in known if row[value] == greatest]
 
 
-def lead(rows: Rows, name: str, value: str, unit: str) -> str:
+def counted(number: int, thing: str) -> str:
+    """Write how many: "1 post", "2,000 posts"."""
+    return f"{written(number)} {thing}{'' if number == 1 else 's'}"
+
+
+def lead(rows: Rows, name: str, value: str, thing: str) -> str:
     """Say who leads: "art leads with 20 posts", "art and travel tie at 20 posts"."""
     first = leaders(rows, value)
     names = list(dict.fromkeys(str(row[name]) for row in first))
-    amount = f"{written(first[0][value])} {unit}"
+    amount = counted(first[0][value], thing)
     if len(rows) == 1:
         return f"{names[0]} alone is known, with {amount}"
     if len(names) == 1:
@@ -311,14 +316,12 @@ def columns(rows: Rows, name: str, value: str) -> Chart:
     return _sized(drawn + texts, 220)
 
 
-def heatmap(
-    rows: Rows, across: str, down: str, value: str, greatest: float = 0
-) -> Chart:
-    """Draw a cell for each row, the darker the nearer to `greatest`, with its value.
+def heatmap(rows: Rows, across: str, down: str, value: str) -> Chart:
+    """Draw a cell for each row, the darker the nearer to the greatest, with its value.
 
-    Charts beside each other share a `greatest`; otherwise it is that of the rows.
+    Each chart has a scale of its own: values are written, and compared by them.
     """
-    greatest = max([greatest, *(row[value] for row in rows)]) or 1
+    greatest = max(row[value] for row in rows) or 1
     base = alt.Chart(data_of(rows, across, down, value)).encode(
         x=alt.X(
             f"{across}:O",

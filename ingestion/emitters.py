@@ -316,6 +316,8 @@ class Lane:
     rows: Iterator[bytes | None]
     already: int
     total: int | None
+    elsewhere: int = 0
+    """Records that the topic held before the first of these rows."""
 
     @property
     def left(self) -> int | None:
@@ -360,7 +362,8 @@ class Emission:
         already = 0 if restart else emitter.resume()
         rows = table.rows(self.order, check, already)
         total = self.order.total(check.rows)
-        return Lane(partition.topic, check, emitter, rows, already, total)
+        elsewhere = 0 if restart or already else chain.next
+        return Lane(partition.topic, check, emitter, rows, already, total, elsewhere)
 
     def run(
         self,

@@ -76,7 +76,7 @@ def print_report(report: Report) -> None:
     console.print(
         f"{shown:,} of {report.row_count:,} rows, all: ingest answers {report.name}\n"
         if shown < report.row_count
-        else f"{report.row_count:,} rows: {report.name}\n",
+        else f"{report.row_count:,} row{'s'[: report.row_count != 1]}: {report.name}\n",
         style="dim",
         highlight=False,
     )

@@ -84,6 +84,37 @@ def test_a_second_run_says_that_there_is_nothing_new(
     assert len(objects(landing)) == 3
 
 
+def test_another_source_in_the_same_topics_is_told_of(
+    source: Path, landing: Path, tmp_path: Path
+) -> None:
+    emit(source, landing)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "pin.jsonl").write_text('{"index": 1, "category": "art"}\n')
+
+    told = emit(other, landing).stdout
+
+    assert "These topics held 3 records from elsewhere" in told
+    assert "The source has no geo and no user records." in told
+    assert "elsewhere" not in emit(other, landing).stdout
+    assert "elsewhere" not in emit(source, landing, "--restart").stdout
+
+
+def test_verify_shows_what_there_is_and_names_what_there_is_none_of(
+    source: Path, landing: Path
+) -> None:
+    emit(source, landing)
+
+    header, *rows, none_of, clean = ingest("verify", landing).stdout.splitlines()
+
+    assert header.split()[:2] == ["topic", "partition"]
+    assert "records" in header
+    assert "missing" not in header
+    assert len(rows) == 3
+    assert none_of.startswith("None of these: ")
+    assert clean == "Clean: nothing is lost, doubled or broken."
+
+
 def test_json_is_one_summary_for_machines(source: Path, landing: Path) -> None:
     (summary,) = json_lines(emit(source, landing, "--json"))
     assert summary["event"] == "summary"
@@ -295,6 +326,24 @@ def test_an_interrupt_lands_what_was_taken_and_says_so(
     assert error == "Error: Interrupted. Run the same command again to continue.\n"
     assert json.loads(out.splitlines()[-2])["topics"][0]["landed"] == 1
     assert ingest("verify", landing).exit_code == 0
+
+
+def test_an_interrupt_while_duckdb_works_is_one_sentence(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with subprocess.Popen(
+        [*INGEST, "sample", "--events", "20000000", "--out", str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while not any(path.is_file() for path in tmp_path.rglob("*")):
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in error
+    assert error.endswith("Interrupted. Run the same command again to continue.\n")
+    assert not any(path.is_file() for path in tmp_path.rglob("*"))
 
 
 @pytest.mark.parametrize(

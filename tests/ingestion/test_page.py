@@ -46,13 +46,16 @@ def test_one_row_several_and_ties_each_have_their_sentence() -> None:
     less = {"category": "quotes", "posts": 3}
     tied = {"category": "travel", "posts": 1_000}
 
-    assert lead([one], "category", "posts", "posts") == (
+    assert lead([one], "category", "posts", "post") == (
         "art alone is known, with 1,000 posts"
     )
-    assert lead([less, one], "category", "posts", "posts") == (
+    assert lead([less, one], "category", "posts", "post") == (
         "art leads with 1,000 posts"
     )
-    assert lead([one, less, tied], "category", "posts", "posts") == (
+    assert lead([{"category": "art", "posts": 1}], "category", "posts", "post") == (
+        "art alone is known, with 1 post"
+    )
+    assert lead([one, less, tied], "category", "posts", "post") == (
         "art and travel tie at 1,000 posts"
     )
 
