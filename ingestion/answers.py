@@ -141,18 +141,19 @@ def _comments(manifest: Path, names: Sequence[str]) -> Iterator[str]:
 def reports(
     published: Path, names: Sequence[str], limit: int | None
 ) -> Iterator[Report]:
-    """Read the reports, all or those named, at most `limit` rows of each.
+    """Read all reports, or the published tables named, at most `limit` rows of each.
 
     Age groups come in the seed's order, countries by name, years and ranks ascending.
     Raises `StopError` for a name that is none of them.
     """
     with opened(published, build="make run") as connection:
-        known = [name for name in _names(connection) if name.startswith("rpt_")]
-        known.sort(key=lambda name: name in LAST)
+        known = _names(connection)
         for name in names:
             if name not in known:
                 raise StopError(f"There is no report {name}: {', '.join(known)}.")
-        for name in names or known:
+        told = [name for name in known if name.startswith("rpt_")]
+        told.sort(key=lambda name: name in LAST)
+        for name in names or told:
             yield _report(connection, name, limit)
 
 

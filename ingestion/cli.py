@@ -283,12 +283,13 @@ def publish(database: Path, published: Path, target_path: Path) -> None:
 @click.option("--limit", type=click.IntRange(min=1), help="Rows of each report.")
 @click.option("--json", is_flag=True, help="Write JSON lines, for machines.")
 def answers(report: Sequence[str], published: Path, limit: int, json: bool) -> None:
-    """Print the reports, or those named, as tables.
+    """Print all reports, or the published tables named.
 
     \b
     Examples:
       ingest answers --limit 5
       ingest answers rpt_median_followers_by_age_group
+      ingest answers rejected_records --limit 20
     """  # noqa: D301
     from ingestion.answers import reports
     from ingestion.progress import write_json

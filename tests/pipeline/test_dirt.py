@@ -1,5 +1,6 @@
 """Every kind of dirt, counted by how it was made and by the models."""
 
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -97,3 +98,11 @@ def test_dirt_is_counted_exactly_and_nothing_is_lost(pipeline: "Pipeline") -> No
         for name, count in counts.unreadable.items()
         if count
     }
+
+    pipeline.ingest("publish")
+    told = pipeline.ingest("answers", "rejected_records", "--json").splitlines()
+    assert len(told) == sum(reasons.values())
+    assert {json.loads(line)["event"] for line in told} == {"rejected_records"}
+    unknown = pipeline.call("ingest", "answers", "rpt_nothing")
+    assert unknown.returncode == 1
+    assert "Error: There is no report rpt_nothing: dim_pins, " in unknown.stderr
