@@ -305,7 +305,7 @@ def _names() -> alt.Axis:
 
 def columns(rows: Rows, name: str, value: str) -> Chart:
     """Draw a column for each row, along a time such as years, its value above it."""
-    greatest = max(row[value] for row in rows) or 1
+    greatest = max((row[value] for row in rows), default=0) or 1
     base = alt.Chart(data_of(rows, name, value)).encode(
         x=alt.X(f"{name}:O", title=None, axis=alt.Axis(labelAngle=0, grid=False)),
         y=alt.Y(f"{value}:Q", axis=None, scale=alt.Scale(domain=[0, 1.1 * greatest])),
@@ -321,7 +321,7 @@ def heatmap(rows: Rows, across: str, down: str, value: str) -> Chart:
 
     Each chart has a scale of its own: values are written, and compared by them.
     """
-    greatest = max(row[value] for row in rows) or 1
+    greatest = max((row[value] for row in rows), default=0) or 1
     base = alt.Chart(data_of(rows, across, down, value)).encode(
         x=alt.X(
             f"{across}:O",

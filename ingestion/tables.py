@@ -73,10 +73,11 @@ def print_report(report: Report) -> None:
     console.print(report.question, style="bold", markup=False, highlight=False)
     console.print(table)
     shown = len(report.rows)
+    unit = "row" if report.row_count == 1 else "rows"
     console.print(
         f"{shown:,} of {report.row_count:,} rows, all: ingest answers {report.name}\n"
         if shown < report.row_count
-        else f"{report.row_count:,} row{'s'[: report.row_count != 1]}: {report.name}\n",
+        else f"{report.row_count:,} {unit}: {report.name}\n",
         style="dim",
         highlight=False,
     )

@@ -137,11 +137,13 @@
         when length({{ text }}) < 19 then null
         when length({{ text }}) = 19 and {{ matches(text, shape) }}
             then {{ cast_or_null(text, "timestamp") }}
-        when
-            {{ matches(text, shape) }}
-            and {{ instant }} between timestamp '0001-01-01 00:00:00'
-                and timestamp '9999-12-31 23:59:59.999999'
-            then {{ instant }}
+        when {{ matches(text, shape) }}
+            then case
+                when
+                    {{ instant }} between timestamp '0001-01-01 00:00:00'
+                    and timestamp '9999-12-31 23:59:59.999999'
+                    then {{ instant }}
+            end
     end
 {%- endmacro %}
 
