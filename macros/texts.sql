@@ -127,9 +127,9 @@
     {%- set code_point -%}
         case
             when part like '&#x%' or part like '&#X%'
-                then try_cast(
-                    conv(regexp_extract(part, '&#[xX]([0-9A-Fa-f]+)', 1), 16, 10) as int
-                )
+                then try_cast(conv(
+                    regexp_extract(part, '^&#[xX]0*([0-9A-Fa-f]{1,8});?$', 1), 16, 10
+                ) as int)
             when part like '&#%'
                 then try_cast(regexp_extract(part, '([0-9]+)', 1) as int)
             when part like '&%;' then {{ entities }}[substr(part, 2, length(part) - 2)]
