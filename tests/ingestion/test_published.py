@@ -123,7 +123,7 @@ def test_a_report_that_does_not_exist_is_named_with_those_that_do(
 ) -> None:
     published = tmp_path / "answers.duckdb"
     publish(database, published, manifest)
-    with pytest.raises(StopError, match=r"no report rpt_typo: rpt_groups"):
+    with pytest.raises(StopError, match=r"no report rpt_typo: dim_pins, rpt_groups"):
         list(reports(published, ["rpt_typo"], None))
 
 

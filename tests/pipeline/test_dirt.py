@@ -103,6 +103,3 @@ def test_dirt_is_counted_exactly_and_nothing_is_lost(pipeline: "Pipeline") -> No
     told = pipeline.ingest("answers", "rejected_records", "--json").splitlines()
     assert len(told) == sum(reasons.values())
     assert {json.loads(line)["event"] for line in told} == {"rejected_records"}
-    unknown = pipeline.call("ingest", "answers", "rpt_nothing")
-    assert unknown.returncode == 1
-    assert "Error: There is no report rpt_nothing: dim_pins, " in unknown.stderr
