@@ -335,7 +335,7 @@ def dashboard(out: Path, target: str | None, target_path: Path) -> None:
 
     from ingestion.dashboard import write_dashboard
 
-    gc.disable()  # what dbt makes is there until this ends: a tenth of the time
+    gc.disable()  # what dbt makes stays until this ends: do not look for garbage
     click.echo(f"Open {write_dashboard(out, target, target_path)}")
 
 
