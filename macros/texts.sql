@@ -72,16 +72,21 @@
 {%- endmacro %}
 
 {# One row per item of a comma-separated text, as a column of the select list. #}
-{% macro explode_items(items) -%}
-    {{- return(adapter.dispatch('explode_items')(items)) -}}
+{% macro explode_items(text) -%}
+    {{- return(explode("split(" ~ text ~ ", ',')")) -}}
 {%- endmacro %}
 
-{% macro default__explode_items(items) -%}
-    unnest(string_split({{ items }}, ','))
+{# One row per item of a list, as a column of the select list. #}
+{% macro explode(items) -%}
+    {{- return(adapter.dispatch('explode')(items)) -}}
 {%- endmacro %}
 
-{% macro spark__explode_items(items) -%}
-    explode(split({{ items }}, ','))
+{% macro default__explode(items) -%}
+    unnest({{ items }})
+{%- endmacro %}
+
+{% macro spark__explode(items) -%}
+    explode({{ items }})
 {%- endmacro %}
 
 {#

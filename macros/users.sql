@@ -52,3 +52,24 @@
 {% macro spark__moment(at, id) -%}
     struct({{ at }} is not null, coalesce({{ at }}, timestamp '1970-01-01'), {{ id }})
 {%- endmacro %}
+
+{# An aggregate: a list of the known values, ascending; null where there is none. #}
+{% macro sorted_known(value) -%}
+    {{- return(adapter.dispatch('sorted_known')(value)) -}}
+{%- endmacro %}
+
+{% macro default__sorted_known(value) -%}
+    list_sort(list({{ value }}) filter (where {{ value }} is not null))
+{%- endmacro %}
+
+{% macro spark__sorted_known(value) -%}
+    case when count({{ value }}) > 0 then sort_array(collect_list({{ value }})) end
+{%- endmacro %}
+
+{# The join of `people` with `age_groups`, which keeps those whom no group holds. #}
+{% macro join_age_groups() -%}
+    left join age_groups
+        on
+            people.age >= age_groups.min_age
+            and people.age <= coalesce(age_groups.max_age, people.age)
+{%- endmacro %}

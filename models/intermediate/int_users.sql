@@ -3,6 +3,7 @@
     unique_key='user_id',
     incremental_strategy='delete+insert' if target.type == 'duckdb' else 'merge',
     liquid_clustered_by='user_id',
+    on_schema_change='fail',
     post_hook='delete from {{ this }} where post_count = 0'
 ) }}
 -- depends_on: {{ ref('stg_pinterest__users') }}
@@ -51,6 +52,7 @@ users as (
         {{ earliest_known('posts.follower_count', 'posts.posted_at', 'posts.post_id') }}
             as first_follower_count,
         count(posts.follower_count) as known_follower_counts,
+        {{ sorted_known('posts.follower_count') }} as post_follower_counts,
         -- Who has no post any more gets a row that counts 0, for the hook to delete.
         count(posts.post_id) as post_count,
         min(posts.posted_at) as first_posted_at,

@@ -27,10 +27,7 @@ users as (
         people.first_posted_at,
         people.latest_posted_at
     from people
-    left join age_groups
-        on
-            people.age >= age_groups.min_age
-            and people.age <= coalesce(age_groups.max_age, people.age)
+    {{ join_age_groups() }}
 )
 
 select * from users

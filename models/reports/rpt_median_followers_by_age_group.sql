@@ -5,8 +5,9 @@ users as (
     where age_group is not null
 ),
 
-posts as (
-    select * from {{ ref('fct_posts') }}
+post_follower_counts as (
+    select * from {{ ref('int_follower_counts') }}
+    where age_group is not null
 ),
 
 user_medians as (
@@ -21,13 +22,10 @@ user_medians as (
 
 post_medians as (
     select
-        users.age_group,
-        median(posts.follower_count) as median_follower_count_per_post
-    from posts
-    inner join users
-        on posts.user_id = users.user_id
-    where posts.follower_count is not null
-    group by users.age_group
+        age_group,
+        median(follower_count) as median_follower_count_per_post
+    from post_follower_counts
+    group by age_group
 ),
 
 medians as (

@@ -7,12 +7,11 @@ users as (
     from {{ ref('dim_users') }}
 ),
 
-posts as (
+post_follower_counts as (
     select
         *,
         {{ year_of('joined_at') }} as join_year
-    from {{ ref('fct_posts') }}
-    where user_id is not null
+    from {{ ref('int_follower_counts') }}
 ),
 
 user_medians as (
@@ -29,8 +28,7 @@ post_medians as (
     select
         join_year,
         median(follower_count) as median_follower_count_per_post
-    from posts
-    where follower_count is not null
+    from post_follower_counts
     group by join_year
 ),
 

@@ -24,6 +24,7 @@ fresh_users as (
         {{ earliest_known('follower_count', 'posted_at', 'post_id') }}
             as first_follower_count,
         count(follower_count) as known_follower_counts,
+        {{ sorted_known('follower_count') }} as post_follower_counts,
         count(*) as post_count,
         min(posted_at) as first_posted_at,
         max(posted_at) as latest_posted_at
@@ -32,7 +33,7 @@ fresh_users as (
 ),
 
 users as (
-    select * from {{ ref('dim_users') }}
+    select * from {{ ref('int_users') }}
 )
 
 select
@@ -46,8 +47,8 @@ where
     or users.user_id is null
     {%- for column in [
         'first_name', 'last_name', 'joined_at', 'age', 'poster_name', 'follower_count',
-        'first_follower_count', 'known_follower_counts', 'post_count',
-        'first_posted_at', 'latest_posted_at',
+        'first_follower_count', 'known_follower_counts', 'post_follower_counts',
+        'post_count', 'first_posted_at', 'latest_posted_at',
     ] %}
     or fresh_users.{{ column }} is distinct from users.{{ column }}
     {%- endfor %}
