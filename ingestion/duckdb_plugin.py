@@ -49,28 +49,41 @@ def broken_lines(content: bytes) -> list[int]:
     ]
 
 
+def landing_problem(root: str) -> str | None:
+    """Return why a landing cannot be read, a sentence; None where it can.
+
+    It needs a folder `topics`, in S3 a key below it: a mistyped root is not an empty
+    landing. DuckDB puts a traceback behind whatever a function raises.
+    """
+    try:
+        if root.startswith("s3://"):
+            is_there = next(_keys(root, "topics"), None) is not None
+        else:
+            is_there = os.path.isdir(f"{root}/topics")  # noqa: PTH112 - as it is written
+    except StopError as error:
+        return str(error)
+    if is_there:
+        return None
+    return (
+        f"There is no landing at {root}, it has no topics: check LANDING, or land "
+        "records there first"
+    )
+
+
 def landed_paths(root: str, folder: str, pattern: str) -> list[str]:
     """Return the paths of the files in a landing's `folder` that match, in order.
 
     `pattern` is for the path below `root`, `<folder>/<topic>/partition=<p>/<file>`.
     DuckDB's `glob` finds the same, takes far longer where the files are many, and
-    cannot stand in `read_blob` when it finds nothing. Raises `ValueError` where there
-    is no folder `topics`, in S3 no key below it: a mistyped root is not an empty
-    landing. Another folder that is not there is no files. In S3 it raises what
-    `ingestion.s3_calls` does too.
+    cannot stand in `read_blob` when it finds nothing. Raises `ValueError` for `topics`
+    where there is none and `landing_problem` says why; another folder that is not there
+    is no files. In S3 it raises what `ingestion.s3_calls` does too.
     """
     matches = re.compile(pattern).search
-    if root.startswith("s3://"):
-        paths = list(_keys(root, folder))
-        is_there = bool(paths)
-    else:
-        paths = list(_paths(root, folder, 3))
-        is_there = bool(paths) or os.path.isdir(f"{root}/{folder}")  # noqa: PTH112
-    if folder == "topics" and not is_there:
-        raise ValueError(
-            f"There is no landing at {root}, it has no topics: check LANDING, or land "
-            "records there first"
-        )
+    is_s3 = root.startswith("s3://")
+    paths = list(_keys(root, folder) if is_s3 else _paths(root, folder, 3))
+    if folder == "topics" and not paths and (problem := landing_problem(root)):
+        raise ValueError(problem)
     return sorted(f"{root}/{path}" for path in paths if matches(path))
 
 
@@ -181,5 +194,12 @@ class Plugin(BasePlugin):
             landed_paths,
             ["VARCHAR", "VARCHAR", "VARCHAR"],
             "VARCHAR[]",
+        )
+        conn.create_function(
+            "landing_problem",
+            landing_problem,
+            ["VARCHAR"],
+            "VARCHAR",
+            null_handling="special",
         )
         conn.create_function("broken_lines", broken_lines, ["BLOB"], "BIGINT[]")

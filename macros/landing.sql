@@ -35,6 +35,32 @@
 {%- endmacro %}
 
 {#
+    Before anything that reads landed files: one sentence where there is no landing, or
+    it cannot be read (DuckDB; on Spark each base model says so for itself).
+#}
+{% macro check_landing() -%}
+    {{- return(adapter.dispatch('check_landing')()) -}}
+{%- endmacro %}
+
+{% macro default__check_landing() -%}
+    {%- set readers = [
+        'model.pinterest.base_', 'source.pinterest.landing.', '.a_file_that_changed_'
+    ] -%}
+    {%- if
+        execute
+        and flags.WHICH != 'generate'
+        and modules.re.search(readers | join('|'), selected_resources | join(' '))
+    -%}
+        {%- set found = run_query("select landing_problem('" ~ landing_root() ~ "')") -%}
+        {%- if found.rows[0][0] -%}
+            {{- exceptions.raise_compiler_error(found.rows[0][0]) -}}
+        {%- endif -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro spark__check_landing() -%}{%- endmacro %}
+
+{#
     All files of a record type: `file_path` (below the landing), `full_path`,
     `file_size` (bytes), `landed_at` (the file's modification time, UTC).
 #}

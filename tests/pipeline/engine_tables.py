@@ -21,9 +21,14 @@ Tables = dict[str, Counter[tuple[tuple[str, object], ...]]]
 
 
 def comparable(value: object) -> object:
-    """Return a value as all engines have it; doubles agree to 9 digits."""
+    """Return a value as all engines have it; doubles agree to 9 digits.
+
+    Hive's protocol has lists as texts of JSON.
+    """
     if isinstance(value, float):
         return f"{value:.9g}"
+    if isinstance(value, list):
+        return json.dumps(value, separators=(",", ":"))
     return value if isinstance(value, int | None) else str(value)
 
 

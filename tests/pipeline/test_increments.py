@@ -94,12 +94,18 @@ def test_each_run_heals_what_came_late_or_died_and_agrees_with_a_full_refresh(
     shown = pipeline.dbt("show", "--select", "base_pinterest__pins")
     assert "Previewing node 'base_pinterest__pins'" in shown
 
-    # A mistyped landing is no empty one: nothing is emptied.
+    # A mistyped landing is no empty one: nothing is emptied, and one sentence says so.
+    # What reads no landed files needs no landing.
     right = pipeline.env["LANDING"]
     pipeline.env["LANDING"] = f"{right}s"
-    done = pipeline.call("dbt", "build", "--full-refresh")
-    assert done.returncode != 0
-    assert f"There is no landing at {right}s, it has no topics: check" in done.stdout
+    for words in (("build", "--full-refresh"), ("test",), ("source", "freshness")):
+        done = pipeline.call("dbt", *words)
+        assert done.returncode != 0
+        no_landing = f"There is no landing at {right}s, it has no topics: check"
+        assert done.stdout.count(no_landing) == 1
+        assert "At:" not in done.stdout
+    pipeline.dbt("run", "--select", "rpt_users_joined_by_year")
+    pipeline.dbt("docs", "generate")
     assert pipeline.everything() == in_runs
 
     # Of an empty one the guard says that everything is gone, and what to look at.

@@ -57,7 +57,12 @@ def test_the_models_answer_from_s3_what_they_answer_from_a_folder(
     pipeline.dbt("run", "--select", "base")
     assert answers(pipeline) == expected
 
-    pipeline.env["LANDING"] = f"{bucket}s"
-    done = pipeline.call("dbt", "run", "--full-refresh", "--select", "base")
-    assert f"There is no landing at {bucket}s, it has no topics" in done.stdout
+    for landing, problem in (
+        (f"{bucket}s", f"There is no landing at {bucket}s, it has no topics"),
+        ("s3://nowhere/raw", "there is no bucket nowhere"),
+    ):
+        pipeline.env["LANDING"] = landing
+        done = pipeline.call("dbt", "run", "--full-refresh", "--select", "base")
+        assert done.stdout.count(problem) == 1
+        assert "At:" not in done.stdout
     assert answers(pipeline) == expected
