@@ -49,8 +49,8 @@ def broken_lines(content: bytes) -> list[int]:
     ]
 
 
-def landing_problem(root: str) -> str | None:
-    """Return why a landing cannot be read, a sentence; None where it can.
+def landing_problem(root: str) -> str:
+    """Return why a landing cannot be read, a sentence; "" where it can.
 
     It needs a folder `topics`, in S3 a key below it: a mistyped root is not an empty
     landing. DuckDB puts a traceback behind whatever a function raises.
@@ -63,7 +63,7 @@ def landing_problem(root: str) -> str | None:
     except StopError as error:
         return str(error)
     if is_there:
-        return None
+        return ""
     return (
         f"There is no landing at {root}, it has no topics: check LANDING, or land "
         "records there first"
@@ -195,11 +195,5 @@ class Plugin(BasePlugin):
             ["VARCHAR", "VARCHAR", "VARCHAR"],
             "VARCHAR[]",
         )
-        conn.create_function(
-            "landing_problem",
-            landing_problem,
-            ["VARCHAR"],
-            "VARCHAR",
-            null_handling="special",
-        )
+        conn.create_function("landing_problem", landing_problem, ["VARCHAR"], "VARCHAR")
         conn.create_function("broken_lines", broken_lines, ["BLOB"], "BIGINT[]")
