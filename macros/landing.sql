@@ -51,10 +51,9 @@
         and flags.WHICH != 'generate'
         and modules.re.search(readers | join('|'), selected_resources | join(' '))
     -%}
-        {%- set found = run_query("select landing_problem('" ~ landing_root() ~ "')") -%}
-        {%- if found.rows[0][0] -%}
-            {{- exceptions.raise_compiler_error(found.rows[0][0]) -}}
-        {%- endif -%}
+        {%- set asked = "select landing_problem('" ~ duckdb_landing_root() ~ "')" -%}
+        {%- set problem = run_query(asked).rows[0][0] -%}
+        {%- if problem -%}{{- exceptions.raise_compiler_error(problem) -}}{%- endif -%}
     {%- endif -%}
 {%- endmacro %}
 
@@ -79,17 +78,22 @@
 
 {# An array of the full paths of all files of a record type (DuckDB). #}
 {% macro landed_paths(record_type) -%}
-    {%- if '://' in landing_root() and not landing_root().startswith('s3://') -%}
-        {{ exceptions.raise_compiler_error(
-            "LANDING is " ~ landing_root() ~ ": on DuckDB it is a folder or"
-            ~ " s3://bucket/prefix"
-        ) }}
-    {%- endif -%}
     landed_paths(
-        '{{ landing_root() }}',
+        '{{ duckdb_landing_root() }}',
         '{{ landed_folder(record_type) }}',
         '{{ landed_file_pattern(record_type) }}'
     )
+{%- endmacro %}
+
+{# The landing's root, where it is one that DuckDB reads. #}
+{% macro duckdb_landing_root() -%}
+    {%- set root = landing_root() -%}
+    {%- if '://' in root and not root.startswith('s3://') -%}
+        {{ exceptions.raise_compiler_error(
+            "LANDING is " ~ root ~ ": on DuckDB it is a folder or s3://bucket/prefix"
+        ) }}
+    {%- endif -%}
+    {{- return(root) -}}
 {%- endmacro %}
 
 {# A full path without the landing's root (DuckDB). #}
