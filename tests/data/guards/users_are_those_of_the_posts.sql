@@ -32,8 +32,18 @@ fresh_users as (
     group by user_id
 ),
 
-users as (
+people as (
     select * from {{ ref('int_users') }}
+),
+
+-- `dim_users` has all but the lists.
+users as (
+    select
+        dim_users.*,
+        people.post_follower_counts
+    from {{ ref('dim_users') }} as dim_users
+    left join people
+        on dim_users.user_id = people.user_id
 )
 
 select
